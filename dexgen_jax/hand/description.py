@@ -1,0 +1,114 @@
+"""What a hand is to the rest of the project: a MuJoCo spec, names, gains and a kinematic chain.
+
+Everything numeric is read off the compiled model by name, so another hand is another `describe(...)` call and no
+other line of the project changes.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import mujoco
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+    """The kinematic tree as arrays, bodies ordered so that parents come first; body 0 is the palm frame.
+
+    `levels` lists the bodies of equal depth: forward kinematics needs one vectorised step per level.
+    """
+
+    parent: np.ndarray  # (bodies,) int
+    position: np.ndarray  # (bodies, 3) m, in the parent's frame
+    quat: np.ndarray  # (bodies, 4) w x y z, in the parent's frame
+    axis: np.ndarray  # (bodies, 3) hinge axis in the body's frame; zero where the body has no joint
+    joint: np.ndarray  # (bodies,) int, which joint turns the body; 0 where there is none
+    levels: tuple[np.ndarray, ...]  # body indices by depth, the palm left out
+    keypoint_body: np.ndarray  # (keypoints,) int
+    keypoint_position: np.ndarray  # (keypoints, 3) m, in that body's frame
+
+
+@dataclasses.dataclass(frozen=True)
+class GraspPrior:
+    """Where a cupped hand and an object in it are likely to be: the start of grasp search, not a constraint."""
+
+    joint_mean: np.ndarray  # (joints,) rad
+    joint_std: float  # rad
+    object_position: np.ndarray  # (3,) m, palm frame
+    object_spread: np.ndarray  # (3,) m, standard deviation of the object's centre along each axis
+    closing: np.ndarray  # (joints,) unitless, how fast each joint moves when the hand closes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Hand:
+    """A dexterous hand with a fixed base; equal only to itself, so it can be a static argument of `jit`."""
+
+    name: str
+    spec: Callable[[], mujoco.MjSpec]  # a fresh spec at each call: MjSpec objects are mutable
+    joint_names: tuple[str, ...]
+    lower: np.ndarray  # (joints,) rad
+    upper: np.ndarray  # (joints,) rad
+    keypoint_names: tuple[str, ...]  # the tips first, then the PIPs in the same order
+    num_tips: int
+    tip_radius: float  # m
+    touch_names: tuple[str, ...]
+    kp: float  # N m / rad
+    kd: float  # N m s / rad
+    torque_limit: float  # N m
+    chain: Chain
+    prior: GraspPrior
+
+    @property
+    def num_joints(self) -> int:
+        return len(self.joint_names)
+
+    @property
+    def num_keypoints(self) -> int:
+        return len(self.keypoint_names)
+
+
+def describe(name: str, spec: Callable[[], mujoco.MjSpec], fingers: tuple[str, ...], tip_radius: float,
+             prior: GraspPrior) -> Hand:
+    """Compiles the hand once and reads off what the project needs to know of it.
+
+    The spec must hold one position actuator per hinge, in joint order and with its joint's name, sites
+    `<finger>_tip` and `<finger>_pip` for each finger, and touch sensors. Raises ValueError naming what is missing.
+    """
+    model = spec().compile()
+    joints = tuple(model.joint(i).name for i in range(model.njnt))
+    actuators = tuple(model.actuator(i).name for i in range(model.nu))
+    if actuators != joints:
+        raise ValueError(f"hand {name!r}: actuators {actuators} must carry the joints' names in order: {joints}")
+    keypoints = tuple(f"{f}_tip" for f in fingers) + tuple(f"{f}_pip" for f in fingers)
+    sites = [model.site(i).name for i in range(model.nsite)]
+    missing = [k for k in keypoints if k not in sites]
+    if missing:
+        raise ValueError(f"hand {name!r}: no site named {missing}; it has {sites}")
+    return Hand(
+        name=name, spec=spec, joint_names=joints, lower=model.jnt_range[:, 0].copy(), upper=model.jnt_range[:, 1].copy(),
+        keypoint_names=keypoints, num_tips=len(fingers), tip_radius=tip_radius,
+        touch_names=tuple(model.sensor(i).name for i in range(model.nsensor)),
+        kp=float(model.actuator_gainprm[0, 0]), kd=float(-model.actuator_biasprm[0, 2]),
+        torque_limit=float(model.actuator_forcerange[0, 1]), chain=_chain(model, keypoints), prior=prior,
+    )  # fmt: skip
+
+
+def _chain(model: mujoco.MjModel, keypoints: tuple[str, ...]) -> Chain:
+    """Reads the tree off a compiled model; MuJoCo's world body is left out and the palm must stand at its origin."""
+    palm = 1
+    if np.any(model.body_pos[palm]) or not np.allclose(model.body_quat[palm], [1, 0, 0, 0]):
+        raise ValueError("the palm must stand at the origin of the world: poses are reported in the palm frame")
+    parent = np.maximum(model.body_parentid[1:] - 1, 0)
+    axis, joint = np.zeros((model.nbody - 1, 3)), np.zeros(model.nbody - 1, int)
+    for i in range(model.njnt):
+        body = model.jnt_bodyid[i] - 1
+        axis[body], joint[body] = model.jnt_axis[i], i
+    depth = np.zeros(model.nbody - 1, int)
+    for body in range(1, model.nbody - 1):
+        depth[body] = depth[parent[body]] + 1
+    sites = [model.site(k) for k in keypoints]
+    return Chain(
+        parent=parent, position=model.body_pos[1:].copy(), quat=model.body_quat[1:].copy(), axis=axis, joint=joint,
+        levels=tuple(np.flatnonzero(depth == d) for d in range(1, depth.max() + 1)),
+        keypoint_body=np.array([s.bodyid[0] - 1 for s in sites]), keypoint_position=np.array([s.pos for s in sites]),
+    )  # fmt: skip

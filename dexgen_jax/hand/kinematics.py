@@ -1,0 +1,55 @@
+"""Where the keypoints of a hand are, how they move with the joints, and which joints bring them somewhere."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from dexgen_jax.hand import rotation
+from dexgen_jax.hand.description import Hand
+
+
+def keypoints(hand: Hand, q: jax.Array) -> jax.Array:
+    """Returns the keypoints (K, 3) [m, palm frame] of joint positions `q` (n,) [rad]: tips first, then PIPs.
+
+    The tree is walked level by level, so the cost is a few vectorised steps whatever the number of fingers.
+    """
+    chex.assert_shape(q, (hand.num_joints,))
+    chain = hand.chain
+    turn = rotation.from_rotation_vector(chain.axis * q[chain.joint][:, None])
+    local = rotation.multiply(jnp.asarray(chain.quat, q.dtype), turn)
+    position = jnp.zeros((len(chain.parent), 3), q.dtype)
+    quat = jnp.tile(jnp.asarray(rotation.IDENTITY, q.dtype), (len(chain.parent), 1))
+    for level in chain.levels:
+        above = chain.parent[level]
+        place = position[above] + rotation.rotate(quat[above], jnp.asarray(chain.position[level], q.dtype))
+        position = position.at[level].set(place)
+        quat = quat.at[level].set(rotation.multiply(quat[above], local[level]))
+    body = chain.keypoint_body
+    return position[body] + rotation.rotate(quat[body], jnp.asarray(chain.keypoint_position, q.dtype))
+
+
+def keypoint_jacobian(hand: Hand, q: jax.Array) -> jax.Array:
+    """Returns d keypoints / d q, (K, 3, n) [m/rad]."""
+    return jax.jacfwd(lambda joints: keypoints(hand, joints))(q)
+
+
+def inverse_kinematics(
+    hand: Hand, q: jax.Array, goal: jax.Array, weight: jax.Array, steps: int = 20, damping: float = 0.01
+) -> jax.Array:
+    """Moves `q` (n,) [rad] so that the keypoints approach `goal` (K, 3) [m, palm frame]; joint limits hold.
+
+    Damped least squares, dq = J^T (J J^T + damping^2 I)^-1 error, with joint steps of at most 0.2 rad. `weight` (K,) in
+    [0, 1] chooses which keypoints count. Source: Wampler 1986, doi:10.1109/TSMC.1986.289285.
+    """
+    chex.assert_shape([goal, weight], [(hand.num_keypoints, 3), (hand.num_keypoints,)])
+    lower, upper = jnp.asarray(hand.lower, q.dtype), jnp.asarray(hand.upper, q.dtype)
+
+    def improve(_, q: jax.Array) -> jax.Array:
+        error = (weight[:, None] * (goal - keypoints(hand, q))).reshape(-1)
+        jacobian = (weight[:, None, None] * keypoint_jacobian(hand, q)).reshape(error.size, -1)
+        # The smaller of the two equivalent systems: n x n instead of 3K x 3K.
+        normal = jacobian.T @ jacobian + damping**2 * jnp.eye(hand.num_joints, dtype=q.dtype)
+        move = jnp.linalg.solve(normal, jacobian.T @ error)
+        return jnp.clip(q + jnp.clip(move, -0.2, 0.2), lower, upper)
+
+    return jax.lax.fori_loop(0, steps, improve, q)
