@@ -1,0 +1,104 @@
+"""Engine: a simulator as one pure function `step(state, ctrl, world) -> state` of plain arrays, written for one
+environment and vmapped by the caller.
+
+The same program runs on every backend: MuJoCo C on a thread pool (`native`), MJX-JAX (`mjx`), MJX-Warp (`warp`).
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from dexgen_jax.hand.description import Hand
+from dexgen_jax.objects import shapes
+from dexgen_jax.objects.shapes import ObjectParams
+from dexgen_jax.physics import scene as scenes
+from dexgen_jax.physics.scene import Scene
+from dexgen_jax.physics.world import World
+
+BACKENDS = ("auto", "native", "mjx", "warp")
+CONTROL_HZ = 10.0  # the paper's 1e10 transitions in 31.7 years are exactly 0.1 s each
+SUBSTEPS = round(1 / (CONTROL_HZ * scenes.TIMESTEP))
+
+
+@struct.dataclass
+class PhysicsState:
+    """One environment's simulation, with what its sensors read. Positions and velocities in the palm frame."""
+
+    # What the next step starts from.
+    qpos: jax.Array  # (n + 7,) joints [rad], object position [m], object quaternion w x y z
+    qvel: jax.Array  # (n + 6,) joints [rad/s], object velocity [m/s], object angular velocity in its own frame [rad/s]
+    warmstart: jax.Array  # (n + 6,) the constraint solver's first guess
+    # Read-outs, one physics step old as MuJoCo computes them before it integrates.
+    torque: jax.Array  # (n,) N m, applied by the actuators
+    touch: jax.Array  # (touch sensors,) N, normal force on each part of the hand
+    finite: jax.Array  # () bool, False once the simulation has blown up
+
+    def joints(self, hand: Hand) -> jax.Array:
+        """Joint positions (n,) [rad]."""
+        return self.qpos[: hand.num_joints]
+
+    def object_pose(self, hand: Hand) -> jax.Array:
+        """Object position [m] and quaternion w x y z, (7,)."""
+        return self.qpos[hand.num_joints :]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Engine:
+    """A simulator for one hand and one set of objects; `advance` is the backend's step."""
+
+    name: str
+    scene: Scene
+    objects: ObjectParams  # (N, ...) the objects, packed into the scene's slots
+    advance: Callable[[PhysicsState, jax.Array, World], PhysicsState]
+
+    @property
+    def hand(self) -> Hand:
+        return self.scene.hand
+
+    def init(self, qpos: jax.Array) -> PhysicsState:
+        """A simulation at rest at `qpos` (n + 7,): joints, object position, object quaternion."""
+        model = self.scene.model
+        chex.assert_shape(qpos, (model.nq,))
+        rest = jnp.zeros(model.nv, qpos.dtype)
+        return PhysicsState(
+            qpos=qpos, qvel=rest, warmstart=rest, torque=jnp.zeros(model.nu, qpos.dtype),
+            touch=jnp.zeros(model.nsensordata, qpos.dtype), finite=jnp.isfinite(qpos).all(),
+        )  # fmt: skip
+
+    def step(self, state: PhysicsState, ctrl: jax.Array, world: World) -> PhysicsState:
+        """Advances one control step (0.1 s) with joint targets `ctrl` (n,) [rad] held constant."""
+        chex.assert_shape(ctrl, (self.scene.model.nu,))
+        after = self.advance(state, ctrl, world)
+        return after.replace(finite=jnp.isfinite(after.qpos).all() & jnp.isfinite(after.qvel).all())
+
+    def object(self, index: jax.Array) -> ObjectParams:
+        """The parameters of object `index` () of this engine."""
+        return jax.tree.map(lambda field: jnp.asarray(field)[index], self.objects)
+
+
+def make(hand: Hand, objects: Sequence[ObjectParams], backend: str = "auto", threads: int = 0) -> Engine:
+    """Builds an engine whose environments may hold any of `objects`.
+
+    `backend` 'auto' takes native on a CPU, warp on an NVIDIA GPU and mjx elsewhere; `threads` 0 means all cores.
+    Raises ValueError for an unknown backend.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"no physics backend {backend!r}; choose one of {', '.join(BACKENDS)}")
+    if backend == "auto":
+        backend = {"cpu": "native", "gpu": "warp"}.get(jax.default_backend(), "mjx")
+    static_kinds = backend != "native"
+    slot_kinds = shapes.layout(objects, static_kinds)
+    scene = scenes.build(hand, slot_kinds)
+    packed = jax.tree.map(np.asarray, shapes.stack(objects, slot_kinds, static_kinds))
+    if backend == "native":
+        from dexgen_jax.physics import native
+
+        return Engine(backend, scene, packed, native.advance(scene, SUBSTEPS, threads))
+    from dexgen_jax.physics import mjx
+
+    return Engine(backend, scene, packed, mjx.advance(scene, SUBSTEPS, backend))
