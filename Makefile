@@ -1,0 +1,63 @@
+# Every target sets up what it needs: a virtual environment with the locked packages and the project in editable mode.
+# It uses uv when uv is on the PATH, and plain venv + pip when not. `make help` lists the targets.
+
+VENV    ?= .venv
+PYTHON  ?=                     # the interpreter to build $(VENV) from; empty: the first one that is new enough
+WORKERS ?= 2                   # parallel test processes
+ARGS    ?=                     # more arguments for pytest, for the pipeline, or for `uv pip compile`
+
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+DEMO_CONFIG := experiments/configs/pipeline.py:laptop
+
+.PHONY: help demo test lint lock clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || grep '## ' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED)  ## the whole chain on this machine, then runs/demo/report.html (again: continues where it stopped)
+	$(PY) experiments/pipeline.py --config=$(DEMO_CONFIG) --config.run_dir=runs/demo $(ARGS)
+
+test: lint  ## the linter and the default test suite
+	$(PY) -m pytest -n $(strip $(WORKERS)) --dist loadfile $(ARGS)
+
+lint: $(INSTALLED)  ## the linter alone
+	$(PY) -m ruff check .
+
+lock: $(if $(shell command -v uv),,$(INSTALLED))  ## write requirements.lock anew from setup.cfg (ARGS=--upgrade: with the newest versions)
+	@uv=$$(command -v uv) || { $(PY) -m pip install --quiet uv && uv=$(VENV)/bin/uv; }; \
+	$$uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --extra dev \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    --output-file requirements.lock $(ARGS) setup.cfg
+	@echo "requirements.lock is written; the next make installs it"
+
+clean:  ## remove the environment and the caches; runs/ stays
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A name on the PATH proves nothing (pyenv leaves shims of versions that are not active): each candidate is run.
+# Without uv, the candidate must bring venv and ensurepip, which some distributions ship as a package of their own.
+$(INSTALLED): requirements.lock setup.cfg pyproject.toml
+	@set -eu; \
+	uv=$$(command -v uv || true); needs=sys; [ -n "$$uv" ] || needs=sys,venv,ensurepip; \
+	if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+	    found=; \
+	    for name in $(or $(strip $(PYTHON)),python3.12 python3.13 python3.11 python3 python); do \
+	        found=$$("$$name" -c "import $$needs; assert sys.version_info >= (3, 11); print(sys.executable)" 2>/dev/null) \
+	            && break || found=; \
+	    done; \
+	    if [ -z "$$found" ]; then \
+	        echo "error: no usable Python among: $(or $(strip $(PYTHON)),python3.12 python3.13 python3.11 python3 python)." >&2; \
+	        echo "It must run, be 3.11 or newer, and (without uv) have venv: apt install python3-venv. Name one with" >&2; \
+	        echo "make PYTHON=/path/to/python, or install uv." >&2; exit 1; \
+	    fi; \
+	    echo "making $(VENV) from $$found"; rm -rf $(VENV); \
+	    if [ -n "$$uv" ]; then "$$uv" venv --quiet --seed --python "$$found" $(VENV); else "$$found" -m venv $(VENV); fi; \
+	fi; \
+	echo "installing the locked packages into $(VENV) (some minutes, once)"; \
+	if [ -n "$$uv" ]; then install="$$uv pip install --quiet --python $(PY)"; \
+	else install="$(PY) -m pip install --quiet --disable-pip-version-check"; fi; \
+	$$install -r requirements.lock; \
+	$$install --no-deps --editable .; \
+	touch $@

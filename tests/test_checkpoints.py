@@ -1,0 +1,234 @@
+"""Laws: what is restored is what was saved, to the bit; a kill loses at most what was not complete; damage is named."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import struct
+
+from dexgen_jax.checkpoints import Checkpoints, load_weights, save_weights
+
+
+@struct.dataclass
+class State:
+    params: dict
+    moments: optax.OptState
+    key: jax.Array
+    step: int
+    host: np.ndarray
+    nothing: jax.Array
+    half: jax.Array
+
+
+class Pair(NamedTuple):
+    first: np.ndarray
+    second: np.ndarray
+
+
+def make_state(seed: int = 0, width: int = 3) -> State:
+    key = jax.random.PRNGKey(seed)
+    params = {"Dense_0": {"kernel": jax.random.normal(key, (2, width)), "bias": jnp.array([jnp.nan, jnp.inf, -0.0])}}
+    return State(
+        params=params,
+        moments=optax.adam(1e-3).init(params),
+        key=key,
+        step=7 + seed,
+        host=np.array([2**53 + 1, -1]),  # not representable in 32 bits
+        nothing=jnp.zeros((0, 3)),
+        half=jnp.array([1.5, 2.5], jnp.bfloat16),
+    )
+
+
+def assert_same_bits(tree, other):
+    assert jax.tree.structure(tree) == jax.tree.structure(other)
+    for leaf, twin in zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True):
+        assert type(leaf) is type(twin)
+        leaf, twin = np.asarray(leaf), np.asarray(twin)
+        assert (leaf.dtype, leaf.shape, leaf.tobytes()) == (twin.dtype, twin.shape, twin.tobytes())
+
+
+def test_restored_is_saved_to_the_bit(tmp_path):
+    state = make_state()
+    Checkpoints(tmp_path / "state").save(10, state)
+    restored = Checkpoints(tmp_path / "state").restore(make_state(seed=1))
+    assert_same_bits(restored, state)
+
+
+def test_shapes_alone_are_a_template(tmp_path):
+    tree = {"a": jnp.arange(6.0).reshape(2, 3), "b": jnp.array(3, jnp.int32)}
+    Checkpoints(tmp_path).save(0, tree)
+    assert_same_bits(Checkpoints(tmp_path).restore(jax.eval_shape(lambda: tree)), tree)
+
+
+def test_newest_is_restored_and_older_ones_go(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    assert checkpoints.latest_step() is None
+    for step in (1, 2, 10):  # as text, '10' sorts before '2'
+        checkpoints.save(step, {"x": jnp.full(3, float(step))})
+    assert checkpoints.steps() == [2, 10]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "2"]
+    np.testing.assert_array_equal(checkpoints.restore({"x": jnp.zeros(3)})["x"], [10.0, 10.0, 10.0])
+
+
+def test_a_step_saved_twice_holds_the_second(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(5, {"x": jnp.zeros(2)})
+    checkpoints.save(5, {"x": jnp.ones(2)})
+    np.testing.assert_array_equal(checkpoints.restore({"x": jnp.zeros(2)})["x"], [1.0, 1.0])
+
+
+def test_what_a_kill_left_half_written_is_not_seen_and_is_swept(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, {"x": jnp.ones(2)})
+    (tmp_path / ".part-2" / "state").mkdir(parents=True)
+    (tmp_path / ".part-2" / "state" / "d").write_bytes(b"half")
+    assert checkpoints.latest_step() == 1
+    np.testing.assert_array_equal(checkpoints.restore({"x": jnp.zeros(2)})["x"], [1.0, 1.0])
+    checkpoints.save(3, {"x": jnp.ones(2)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "3"]
+
+
+SAVES_FOR_EVER = """
+import sys, numpy as np
+from dexgen_jax.checkpoints import Checkpoints
+checkpoints = Checkpoints(sys.argv[1])
+for step in range(10**6):
+    checkpoints.save(step, {"x": np.full(50_000, float(step)), "y": np.full(10, float(step))})
+    print(step, flush=True)
+"""
+
+
+def test_kill_9_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAVES_FOR_EVER, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    for delay in (0.0, 0.013, 0.029):  # seconds after a save; a save takes about 0.05
+        process.stdout.readline()
+        time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    reported = [int(line) for line in process.stdout.read().split()]
+    process.wait()
+    checkpoints = Checkpoints(tmp_path)
+    step = checkpoints.latest_step()
+    assert step >= max(reported, default=0)
+    restored = checkpoints.restore({"x": np.empty(50_000), "y": np.empty(10)})
+    assert np.all(restored["x"] == step) and np.all(restored["y"] == step)
+
+
+def largest_file(folder: Path) -> Path:
+    return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+def test_truncated_checkpoint_is_refused_with_the_way_out(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(step, {"x": np.random.default_rng(0).normal(size=1000)})
+    path = largest_file(tmp_path / "2")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"2 is damaged: .* bytes of .*; delete this folder to continue from step 1"):
+        checkpoints.restore({"x": np.empty(1000)})
+
+
+def test_changed_byte_and_lost_manifest_are_refused(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, {"x": np.random.default_rng(0).normal(size=1000)})
+    path = largest_file(tmp_path / "1")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="the content of .* has changed; delete this folder to begin again"):
+        checkpoints.restore({"x": np.empty(1000)})
+    (tmp_path / "1" / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match="manifest.json cannot be read"):
+        checkpoints.restore({"x": np.empty(1000)})
+
+
+def test_template_mismatch_names_the_leaf_and_both_shapes(tmp_path):
+    Checkpoints(tmp_path).save(1, {"params": {"kernel": jnp.zeros((2, 3))}})
+    with pytest.raises(ValueError, match=r"params/kernel is float32\[2, 3\] in the file and float32\[2, 4\] here"):
+        Checkpoints(tmp_path).restore({"params": {"kernel": jnp.zeros((2, 4))}})
+    with pytest.raises(ValueError, match=r"params/kernel is float32\[2, 3\] in the file and int32\[2, 3\] here"):
+        Checkpoints(tmp_path).restore({"params": {"kernel": jnp.zeros((2, 3), jnp.int32)}})
+    with pytest.raises(ValueError, match=r"params/bias is missing in the file and float32\[3\] here"):
+        Checkpoints(tmp_path).restore({"params": {"bias": jnp.zeros(3), "kernel": jnp.zeros((2, 3))}})
+    with pytest.raises(ValueError, match=r"params/kernel is float32\[2, 3\] in the file and missing here"):
+        Checkpoints(tmp_path).restore({"params": {}})
+
+
+def test_words_for_what_cannot_be_saved_or_found(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"no checkpoint in {tmp_path}/none"):
+        Checkpoints(tmp_path / "none").restore({"x": jnp.zeros(2)})
+    with pytest.raises(ValueError, match="leaf a/name is a str: only arrays and numbers can be saved"):
+        Checkpoints(tmp_path).save(0, {"a": {"name": "allegro"}})
+    with pytest.raises(ValueError, match="leaf key is a typed key"):
+        Checkpoints(tmp_path).save(0, {"key": jax.random.key(0)})
+    with pytest.raises(ValueError, match="keep=0"):
+        Checkpoints(tmp_path, keep=0)
+
+
+def test_weights_come_back_with_their_config(tmp_path):
+    tree = {
+        "net": {"Dense_0": {"kernel": jnp.arange(6.0).reshape(2, 3), "bias": np.array([np.nan, -0.0])}},
+        "pair": Pair(np.array(1, np.int64), np.zeros((0, 2), np.float32)),
+        "list": [np.array([True, False])],
+    }
+    config = {"hand": "allegro", "widths": (64, 32), "rate": 0.1}
+    save_weights(tmp_path / "artefact", config, tree)
+    loaded_config, loaded = load_weights(tmp_path / "artefact")
+    assert loaded_config == {"hand": "allegro", "widths": [64, 32], "rate": 0.1}
+    restored = flax.serialization.from_state_dict(tree, loaded)
+    assert_same_bits(restored, jax.tree.map(np.asarray, tree))
+    assert sorted(path.name for path in (tmp_path / "artefact").iterdir()) == ["config.json", "weights.npz"]
+
+
+def test_same_weights_give_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        save_weights(tmp_path / name, {}, {"x": np.arange(4.0)})
+    assert (tmp_path / "a" / "weights.npz").read_bytes() == (tmp_path / "b" / "weights.npz").read_bytes()
+
+
+def test_damaged_weights_are_refused_by_their_hash(tmp_path):
+    save_weights(tmp_path, {}, {"x": np.arange(1000.0)})
+    path = tmp_path / "weights.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(ValueError, match=f"{path} is damaged or not complete: {len(whole) - 1} bytes"):
+        load_weights(tmp_path)
+
+
+def test_kill_between_the_two_files_is_noticed(tmp_path):
+    save_weights(tmp_path, {"version": 1}, {"x": np.zeros(3)})
+    old_config = (tmp_path / "config.json").read_text()
+    save_weights(tmp_path, {"version": 2}, {"x": np.ones(3)})
+    (tmp_path / "config.json").write_text(old_config)  # as if the second save had died before its last step
+    with pytest.raises(ValueError, match="damaged or not complete"):
+        load_weights(tmp_path)
+
+
+def test_words_for_missing_foreign_or_unsuited_weights(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"no trained weights in {tmp_path}: config.json is missing"):
+        load_weights(tmp_path)
+    save_weights(tmp_path, {}, {"x": np.zeros(3)})
+    header = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**header, "format": 99}))
+    with pytest.raises(ValueError, match="has format 99, and this version reads format 1"):
+        load_weights(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="config.json is damaged"):
+        load_weights(tmp_path)
+    with pytest.raises(ValueError, match="x is bfloat16, which an npz file cannot hold"):
+        save_weights(tmp_path, {}, {"x": jnp.zeros(3, jnp.bfloat16)})
+    with pytest.raises(ValueError, match="a/b cannot be named"):
+        save_weights(tmp_path, {}, {"a/b": np.zeros(1)})
