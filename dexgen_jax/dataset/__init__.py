@@ -1,0 +1,1 @@
+"""Recordings of hands at work: made, stored, and cut into what the controller learns from."""
