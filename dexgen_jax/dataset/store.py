@@ -28,12 +28,11 @@ _STREAMS_PER_CHUNK = 16  # the smallest piece that is read: a file of one block 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """What one array holds: a value of `shape` for every row of every stream, or for every stream."""
+    """What one array holds: a value of `shape` for every row of every stream."""
 
     shape: tuple[int, ...]
     dtype: str
     unit: str
-    per_stream: bool = False
 
 
 def columns(hand: Hand) -> dict[str, Column]:
@@ -43,11 +42,11 @@ def columns(hand: Hand) -> dict[str, Column]:
         "q": Column((n,), "int16", f"{RESOLUTION} rad"),
         "target": Column((n,), "int16", f"{RESOLUTION} rad, in force when q was read"),
         "mode": Column((), "uint8", "task label"),
-        "flags": Column((), "uint8", "bits: 1 first row, 2 drop, 4 truncated, 8 success, 16 invalid"),
+        "flags": Column((), "uint8", "bits: 1 first row, 2 drop, 4 truncated, 8 success, 16 invalid, 32 perturbed"),
         "privileged/object_pose": Column((7,), "float32", "m and w x y z, palm frame"),
         "privileged/gravity": Column((3,), "float32", "m/s2, palm frame"),
         "privileged/touch": Column((len(hand.touch_names),), "float32", "N"),
-        "privileged/object_index": Column((), "int32", "number in the attributes' list of objects", per_stream=True),
+        "privileged/object_index": Column((), "int32", "number in the attributes' list of objects"),
     }
 
 
@@ -89,13 +88,13 @@ class Writer:
         return [block for block in range(self.layout.blocks) if block not in done]
 
     def write(self, block: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Writes one block, (streams, rows, ...) of every column (or (streams, ...)), then commits it."""
+        """Writes one block, (streams, rows, ...) of every column, then commits it."""
         if not 0 <= block < self.layout.blocks:
             raise ValueError(f"block {block} is outside this dataset of {self.layout.blocks} blocks")
         if set(arrays) != set(self.columns):
             raise ValueError(f"a block needs the columns {sorted(self.columns)}, got {sorted(arrays)}")
         for name, column in self.columns.items():
-            shape = (self.layout.streams, *(() if column.per_stream else (self.layout.rows,)), *column.shape)
+            shape = (self.layout.streams, self.layout.rows, *column.shape)
             found = np.asarray(arrays[name])
             if found.shape != shape or found.dtype != column.dtype:
                 raise ValueError(f"column {name} must be {column.dtype} {shape}, got {found.dtype} {found.shape}")
@@ -258,13 +257,12 @@ def _write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
 
 
 def _block_file(name: str, column: Column, block: int) -> str:
-    zeros = len(column.shape) + (not column.per_stream)
-    return "/".join([name, "c", str(block), *["0"] * zeros])
+    return "/".join([name, "c", str(block), "0", *["0"] * len(column.shape)])
 
 
 def _array_metadata(layout: Layout, column: Column) -> dict[str, Any]:
     """Zarr v3 metadata: one file per block, in it small compressed chunks with checksums."""
-    tail = [*([] if column.per_stream else [layout.rows]), *column.shape]
+    tail = [layout.rows, *column.shape]
     size = np.dtype(column.dtype).itemsize
     raw = {"name": "bytes", **({"configuration": {"endian": "little"}} if size > 1 else {})}
     shuffle = {"cname": "zstd", "clevel": 5, "shuffle": "shuffle", "typesize": size, "blocksize": 0}
@@ -277,7 +275,7 @@ def _array_metadata(layout: Layout, column: Column) -> dict[str, Any]:
         "data_type": column.dtype,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [layout.streams, *tail]}},
         "codecs": [{"name": "sharding_indexed", "configuration": shard}],
-        "dimension_names": ["stream", *([] if column.per_stream else ["row"]), *["component"] * len(column.shape)],
+        "dimension_names": ["stream", "row", *["component"] * len(column.shape)],
         "attributes": {"unit": column.unit},
     }
 

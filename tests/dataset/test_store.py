@@ -20,10 +20,7 @@ MADE = {"seed": 7, "objects": ["cube"]}
 
 def _block(seed: int, layout: store.Layout = LAYOUT) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    shapes = {
-        name: (layout.streams, *(() if c.per_stream else (layout.rows,)), *c.shape)
-        for name, c in store.columns(HAND).items()
-    }
+    shapes = {name: (layout.streams, layout.rows, *c.shape) for name, c in store.columns(HAND).items()}
     return {
         name: (rng.integers(0, 200, shapes[name]) if np.dtype(c.dtype).kind in "iu" else rng.normal(size=shapes[name]))
         .astype(c.dtype)
@@ -98,7 +95,7 @@ def test_a_writer_killed_at_any_moment_leaves_only_whole_blocks(tmp_path):
         for block in writer.missing():
             value = block % 199
             writer.write(block, {
-                name: np.full((16, *(() if c.per_stream else (50,)), *c.shape), value, c.dtype)
+                name: np.full((16, 50, *c.shape), value, c.dtype)
                 for name, c in store.columns(hand).items()
             })
     """)

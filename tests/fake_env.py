@@ -1,0 +1,65 @@
+"""An environment with the Brax API and no physics: joints follow targets, and straying too far drops the object."""
+
+import jax
+import jax.numpy as jnp
+from brax.envs.base import Env, State
+from flax import struct
+
+from dexgen_jax.hand import allegro
+
+
+@struct.dataclass
+class FakeLibrary:
+    object_index: jax.Array  # (grasps,)
+
+
+class FakeEnv(Env):
+    """The object lies in the hand until the mean distance of the joints from the start exceeds `reach`.
+
+    A goal is reached every `goal_steps` steps. `episode_steps` is the time limit.
+    """
+
+    def __init__(self, reach: float = 0.3, goal_steps: int = 7, episode_steps: int = 10_000):
+        self.hand, self.reach, self.goal_steps, self.episode_steps = allegro.load(), reach, goal_steps, episode_steps
+        self.library = FakeLibrary(jnp.array([0, 1, 1]))
+        self.config = type("Config", (), {"action_scale": 0.15, "episode_steps": episode_steps})
+
+    @property
+    def action_size(self) -> int:
+        return self.hand.num_joints
+
+    @property
+    def observation_size(self) -> dict:
+        return {"state": (self.action_size,)}
+
+    @property
+    def backend(self) -> str:
+        return "fake"
+
+    def reset(self, rng: jax.Array) -> State:
+        rng, key_start, key_goal = jax.random.split(rng, 3)
+        start = 0.5 + 0.1 * jax.random.uniform(key_start, (self.action_size,))
+        zero = jnp.zeros(())
+        info = {
+            "rng": rng, "start": start, "q": start, "reading": start, "target": start,
+            "goal": jax.random.randint(key_goal, (), 0, 3), "age": jnp.zeros((), jnp.int32),
+            "goals": jnp.zeros((), jnp.int32), "truncation": zero, "gravity": jnp.array([-9.81, 0.0, 0.0]),
+            "object_pose": jnp.zeros(7).at[3].set(1.0), "touch": jnp.ones(len(self.hand.touch_names)),
+        }  # fmt: skip
+        return State(start, {"state": start}, zero, zero, {"success": zero, "drop": zero, "blown_up": zero}, info)
+
+    def step(self, state: State, action: jax.Array) -> State:
+        info = state.info
+        rng, _ = jax.random.split(info["rng"])
+        target = info["target"] + self.config.action_scale * jnp.clip(action, -1, 1)
+        q = target - 0.01
+        drop = (jnp.mean(jnp.abs(q - info["start"])) > self.reach).astype(jnp.float32)
+        age = info["age"] + 1
+        success = (age % self.goal_steps == 0).astype(jnp.float32)
+        late = ((age >= self.episode_steps) & (drop == 0)).astype(jnp.float32)
+        info = info | {
+            "rng": rng, "target": target, "q": q, "reading": q, "age": age, "truncation": late,
+            "goals": info["goals"] + success.astype(jnp.int32),
+        }  # fmt: skip
+        metrics = {"success": success, "drop": drop, "blown_up": jnp.zeros(())}
+        return state.replace(pipeline_state=q, obs={"state": q}, done=drop, metrics=metrics, info=info)
