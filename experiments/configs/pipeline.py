@@ -1,0 +1,38 @@
+"""Settings of pipeline.py: the whole chain, composed of the settings of its five stages.
+
+Reproduces: DexterityGen (arXiv:2502.04307) from grasps to an assisted operator, at the scale of the size.
+Time on 2 cores: smoke 4 min (everything learned from nothing), laptop 15 min (from the shipped expert); gpu: paper
+scale on one GPU, days. Expected: with the noisy operator, assisted hold time at least 3x the unassisted one.
+Command: python experiments/pipeline.py --config=experiments/configs/pipeline.py:laptop --config.run_dir=runs/demo
+
+A value of one stage: `--config.train_controller.KEY=VALUE`. The run folder and the seed are the pipeline's own.
+"""
+
+import runpy
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+STAGES = ("grow_grasps", "anygrasp_ppo", "collect_dataset", "train_controller", "evaluate_assist")
+SIZES = {
+    "smoke": dict(expert="scratch"),
+    "laptop": dict(expert="shipped"),
+    "gpu": dict(expert="scratch"),
+}
+
+
+def get_config(size: str = "laptop") -> ConfigDict:
+    """The settings of one size: smoke, laptop or gpu."""
+    config = ConfigDict()
+    config.run_dir = f"runs/{size}"  # folder of the run; each stage has its folder inside
+    config.seed = 0  # of every stage
+    config.expert = SIZES[size]["expert"]  # 'shipped': the one in the package; 'scratch': trained here by anygrasp_ppo
+    for stage in STAGES:
+        config[stage] = _stage_config(stage, size)
+    return config
+
+
+def _stage_config(stage: str, size: str) -> ConfigDict:
+    config = runpy.run_path(str(Path(__file__).with_name(f"{stage}.py")))["get_config"](size)
+    del config.run_dir, config.seed  # the pipeline sets them, so a value given for one stage would be ignored
+    return config

@@ -1,0 +1,194 @@
+"""How every script starts: flags and config, JAX settings, the run folder, and one clear line when something is wrong.
+
+    python experiments/STAGE.py --config=experiments/configs/STAGE.py:SIZE --config.some.key=value [--debug] [--help]
+
+A script defines `run(config, log) -> dict` and calls `launch.main(run)`. The same command again continues a run that
+was stopped, and prints the result of one that is done.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import command_line
+import jax
+from absl import flags
+from ml_collections import ConfigDict
+
+from dexgen_jax import run_log
+
+# Script -> its folder inside the run folder, in the order in which data flows.
+STAGES = {
+    "grow_grasps": "grasps",
+    "anygrasp_ppo": "expert",
+    "collect_dataset": "dataset",
+    "train_controller": "controller",
+    "evaluate_assist": "evaluation",
+}
+CONFIG_FILE = "stage_config.json"
+VERSIONS_FILE = "versions.json"
+PACKAGES = "dexgen_jax jax jaxlib numpy flax optax orbax-checkpoint mujoco mujoco-mjx brax tensorstore".split()
+
+Run = Callable[[ConfigDict, run_log.RunLog], dict]
+
+
+def main(run: Run, argv: list[str] | None = None, again: bool = False) -> None:
+    """Runs one script from the command line and prints its result as one JSON object on the last line.
+
+    With `again`, `run` is called even if its result is there already: it finds out by itself what is left to do.
+    """
+    argv = sys.argv if argv is None else argv
+    module = sys.modules[run.__module__]
+    script = Path(module.__file__)
+    default, folder = script.parent / "configs" / script.name, STAGES.get(script.stem, script.stem)
+    debug = bool({"--debug", "-debug", "--debug=true"} & set(argv))
+    try:
+        if {"--help", "-help", "-h"} & set(argv):
+            print(_help(module, argv, default))
+            return
+        config = command_line.read(argv, default)
+        prepare_jax()
+        done = Path(config.run_dir) / folder / run_log.RESULT_FILE
+        was_done = done.exists()
+        result = run_stage(run, config, folder, again)
+    except KeyboardInterrupt:
+        print("stopped; the same command continues", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
+        sys.exit(2)
+    if was_done and not again:
+        print(f"done already: {done}; delete {done.parent} to do it again", file=sys.stderr)
+    if jax.process_index() == 0:
+        print(run_log.to_json(result), flush=True)
+
+
+def run_stage(run: Run, config: ConfigDict, folder: str, again: bool = False) -> dict:
+    """Does one stage in `config.run_dir`/`folder`, or reads its result if it is done.
+
+    `minutes` in the result is the time of the process that finished the stage.
+    """
+    log = run_log.RunLog(config.run_dir, folder, writes=jax.process_index() == 0)
+    if log.writes:
+        record(config, log.folder)
+    result = None if again else log.result()
+    if result is None:
+        begin = time.monotonic()
+        result = {**run(config, log), "minutes": round((time.monotonic() - begin) / 60, 2)}
+        log.finish(result)
+    log.close()
+    return result
+
+
+def prepare_jax() -> None:
+    """JAX settings that every script shares; must come before JAX is first used. Environment variables win."""
+    defaults = {
+        "jax_compilation_cache_dir": str(Path.home() / ".cache" / "dexgen_jax" / "xla"),
+        # Small programs too: a restart otherwise compiles hundreds of them again.
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+        # Explicit, for TF32 on NVIDIA GPUs has only 10 bits of mantissa and breaks training in the hand.
+        "jax_default_matmul_precision": "highest",
+    }
+    for name, value in defaults.items():
+        if name.upper() not in os.environ:
+            jax.config.update(name, value)
+    arguments = distributed_arguments(os.environ)
+    if arguments is not None:
+        jax.distributed.initialize(**arguments)
+
+
+def distributed_arguments(environment: Mapping[str, str]) -> dict[str, Any] | None:
+    """Arguments of `jax.distributed.initialize`, or None for a single process.
+
+    Several processes run in a SLURM step of several tasks, or where DEXGEN_DISTRIBUTED=1 says so. JAX then finds SLURM
+    and TPU pods by itself; elsewhere JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID tell it.
+    """
+    if environment.get("DEXGEN_DISTRIBUTED") != "1" and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) == 1:
+        return None
+    names = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
+    if not all(name in environment for name in names.values()):
+        return {}
+    given = {argument: int(environment[name]) for argument, name in names.items()}
+    return {**given, "cluster_detection_method": "deactivate"}
+
+
+def record(config: ConfigDict, folder: Path) -> None:
+    """Writes the resolved config and the versions beside the stage, or refuses a folder that was begun with others.
+
+    The run folder itself may have moved; other versions are only said.
+    """
+    path = folder / CONFIG_FILE
+    if not path.exists():
+        run_log.atomic_write(folder / VERSIONS_FILE, run_log.to_json(versions(), indent=2) + "\n")
+        run_log.atomic_write(path, run_log.to_json(config.to_dict(), indent=2) + "\n")
+        return
+    now, begun = _comparable(run_log.to_json(config.to_dict())), _comparable(path.read_text())
+    for key in [*now, *begun]:
+        before, after = begun.get(key, "not there"), now.get(key, "not there")
+        if before != after:
+            raise ValueError(
+                f"{folder} was begun with {key} = {before!r}, and now it is {after!r}: go on with the old value, "
+                f"choose another --config.run_dir, or delete {folder} to do it again"
+            )
+    _say_other_versions(folder)
+
+
+def _comparable(text: str) -> dict[str, Any]:
+    flat = command_line.flatten(json.loads(text))
+    return {key: value for key, value in flat.items() if key.rpartition(".")[2] != "run_dir"}
+
+
+def versions() -> dict[str, Any]:
+    """What the result may depend on besides the config: packages, commit, machine, and the command."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES if _installed(name)}
+    try:
+        describe = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+        commit = subprocess.run(describe, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        commit = ""  # no git here
+    devices = sorted({device.device_kind for device in jax.devices()})
+    machine = {"platform": platform.platform(), "cores": os.cpu_count(), "devices": devices}
+    return {"python": platform.python_version(), **found, "commit": commit, **machine, "command": sys.argv}
+
+
+def _installed(name: str) -> bool:
+    return bool(list(importlib.metadata.distributions(name=name)))
+
+
+def _say_other_versions(folder: Path) -> None:
+    path = folder / VERSIONS_FILE
+    before, now = json.loads(path.read_text()) if path.exists() else {}, versions()
+    changed = [f"{name} {before[name]} -> {now[name]}" for name in PACKAGES if before.get(name) != now.get(name)]
+    if before and changed:
+        print(f"note: {folder} was begun with other versions: {', '.join(changed)}", file=sys.stderr)
+
+
+def one_line(error: Exception) -> str:
+    """What went wrong in one line; a class name only where the message was not written for users."""
+    message = str(error.args[0]) if isinstance(error, KeyError) and len(error.args) == 1 else str(error)
+    if "Traceback (most recent call last)" in message:  # an error inside a host callback: its own last line
+        message = [line for line in message.splitlines() if line.strip()][-1]
+    message = " ".join(message.split())
+    if isinstance(error, ValueError | OSError | flags.Error) and message:
+        return message
+    return f"{type(error).__name__}: {message} (--debug shows where)"
+
+
+def _help(module: ModuleType, argv: list[str], default: Path) -> str:
+    argument, _ = command_line.split_config_argument(argv, str(default))
+    config = command_line.load(argument, default.parent)
+    settings = [f"  --config.{key}={value}" for key, value in command_line.flatten(config.to_dict()).items()]
+    usage = f"usage: python {argv[0]} [--config=FILE[:SIZE]] [--config.KEY=VALUE ...] [--debug]"
+    lines = [(module.__doc__ or "").strip(), "", usage, "", f"settings of {argument}, explained there:", *settings]
+    return "\n".join(lines)

@@ -1,0 +1,68 @@
+"""The whole chain in one run folder: grasps, expert, dataset, controller, evaluation.
+
+Reproduces: DexterityGen (arXiv:2502.04307) end to end, on real physics, at the scale of the chosen size.
+Time and expected figures: see experiments/configs/pipeline.py. Started again, it continues where it stopped.
+Command: python experiments/pipeline.py --config=experiments/configs/pipeline.py:laptop --config.run_dir=runs/demo
+"""
+
+import gc
+import importlib
+import itertools
+from pathlib import Path
+
+import jax
+import launch
+from ml_collections import ConfigDict
+
+import dexgen_jax
+from dexgen_jax.run_log import RESULT_FILE, RunLog
+
+SHIPPED_EXPERT = Path(dexgen_jax.__file__).parent / "pretrained" / "anygrasp_expert"
+STAGES_USING_EXPERT = ("collect_dataset", "evaluate_assist")
+
+
+def run(config: ConfigDict, log: RunLog) -> dict:
+    """Runs every stage that is not done yet; returns the results of all by stage folder."""
+    stages = stage_configs(config)
+    refuse_gaps(log.run_dir, [launch.STAGES[script] for script in stages])
+    results = {}
+    if "anygrasp_ppo" not in stages:
+        results["expert"] = {"shipped": str(SHIPPED_EXPERT)}
+        print(f"{'anygrasp_ppo':18}          the shipped expert, {SHIPPED_EXPERT}", flush=True)
+    for script, stage_config in stages.items():
+        folder = launch.STAGES[script]
+        results[folder] = launch.run_stage(importlib.import_module(script).run, stage_config, folder)
+        print(f"{script:18} {results[folder]['minutes']:5.1f} min  {log.run_dir / folder}", flush=True)
+        jax.clear_caches()  # compiled programs, and the arrays they hold on to, would add up over the stages
+        gc.collect()
+    return results
+
+
+def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
+    """The config of each stage to run, by script, with the pipeline's run folder, seed and expert filled in."""
+    if config.expert not in ("shipped", "scratch"):
+        raise ValueError(f"config.expert is {config.expert!r}; choose 'shipped' or 'scratch'")
+    shipped = config.expert == "shipped"
+    if shipped and not SHIPPED_EXPERT.is_dir():
+        raise FileNotFoundError(f"no shipped expert in {SHIPPED_EXPERT}; train one with --config.expert=scratch")
+    stages = {}
+    for script in launch.STAGES:
+        if shipped and script == "anygrasp_ppo":
+            continue
+        stage = ConfigDict(config[script].to_dict())
+        stage.run_dir, stage.seed = config.run_dir, config.seed
+        if shipped and script in STAGES_USING_EXPERT:
+            stage.expert = stage.expert or str(SHIPPED_EXPERT)
+        stages[script] = stage.lock()
+    return stages
+
+
+def refuse_gaps(run_dir: Path, folders: list[str]) -> None:
+    """Refuses a run folder in which a stage is done but the one before is not: it was made from other inputs."""
+    for before, after in itertools.pairwise(run_dir / folder for folder in folders):
+        if (after / RESULT_FILE).exists() and not (before / RESULT_FILE).exists():
+            raise ValueError(f"{after} is done but {before}, which it was made from, is not: delete {after} too")
+
+
+if __name__ == "__main__":
+    launch.main(run, again=True)

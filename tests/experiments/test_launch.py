@@ -1,0 +1,204 @@
+"""Laws: a run folder holds one config; done is not done again; what is wrong is one line that names the way out."""
+
+import json
+import re
+import textwrap
+from pathlib import Path
+
+import command_line
+import jax
+import launch
+import pytest
+from ml_collections import ConfigDict
+
+CONFIG = '''
+from ml_collections import ConfigDict
+
+SIZES = {"smoke": 1, "laptop": 3}
+
+def get_config(size="laptop"):
+    config = ConfigDict()
+    config.run_dir = "runs/toy"
+    config.seed = 0
+    config.ppo = ConfigDict()
+    config.ppo.num_envs = SIZES[size]
+    config.ppo.learning_rate = 1e-3
+    config.ppo.widths = (64, 32)
+    config.render = True
+    config.name = ""
+    return config
+'''
+
+STAGE = '''
+"""Toy stage: counts how often it ran."""
+import launch
+
+def run(config, log):
+    with open(log.run_dir / "calls", "a") as file:
+        file.write("x")
+    if config.name == "value":
+        raise ValueError("a\\n  b")
+    if config.name == "type":
+        raise TypeError("nobody wrote this for users")
+    return {"num_envs": config.ppo.num_envs, "calls": len((log.run_dir / "calls").read_text())}
+'''
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch):
+    """A script with its config in a folder of its own; calling it gives the command line arguments."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("JAX_DEFAULT_MATMUL_PRECISION", "JAX_COMPILATION_CACHE_DIR"):
+        monkeypatch.setenv(name, jax.config.values[name.lower()] or "")  # the tests keep their own JAX settings
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "toy_stage.py").write_text(textwrap.dedent(CONFIG))
+    (tmp_path / "toy_stage.py").write_text(STAGE)
+    monkeypatch.delitem(launch.sys.modules, "toy_stage", raising=False)
+    import toy_stage
+
+    return lambda *arguments: launch.main(toy_stage.run, ["toy_stage.py", *arguments])
+
+
+def refused(capsys, stage, *arguments) -> str:
+    """The one line on stderr with which `stage` refuses `arguments`, exit code 2."""
+    with pytest.raises(SystemExit) as stopped:
+        stage(*arguments)
+    output = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert output.err.startswith("error: ") and output.err.count("\n") == 1 and output.out == ""
+    return output.err
+
+
+def result(capsys) -> dict:
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_last_line_is_the_result_and_the_folder_tells_how_it_came(capsys, stage, tmp_path):
+    stage("--config.ppo.num_envs=5", "--config.ppo.widths=(8, 4)", "--noconfig.render")
+    found = result(capsys)
+    assert (found["num_envs"], found["calls"]) == (5, 1)
+    folder = tmp_path / "runs" / "toy" / "toy_stage"
+    assert json.loads((folder / "result.json").read_text()) == found
+    config = json.loads((folder / "stage_config.json").read_text())
+    assert config["ppo"] == {"num_envs": 5, "learning_rate": 1e-3, "widths": [8, 4]} and config["render"] is False
+    versions = json.loads((folder / "versions.json").read_text())
+    assert versions["jax"] == jax.__version__ and versions["devices"] == ["cpu"]
+
+
+def test_default_is_the_own_config_at_laptop_size(capsys, stage):
+    stage()
+    assert result(capsys)["num_envs"] == 3
+
+
+@pytest.mark.parametrize("form", ["--config=configs/toy_stage.py:smoke", "-config=configs/toy_stage.py:smoke"])
+def test_size_stands_after_the_colon(capsys, stage, form):
+    stage("--config.seed=4", form)  # in any order
+    assert result(capsys)["num_envs"] == 1
+
+
+def test_done_is_not_done_again(capsys, stage):
+    stage()
+    first = result(capsys)
+    stage()
+    output = capsys.readouterr()
+    assert json.loads(output.out) == first and first["calls"] == 1
+    assert "done already" in output.err and "delete runs/toy/toy_stage to do it again" in output.err
+
+
+def test_another_config_in_the_same_folder_is_refused_by_its_first_key(capsys, stage):
+    stage()
+    capsys.readouterr()
+    error = refused(capsys, stage, "--config.ppo.num_envs=4", "--config.seed=1")
+    assert "runs/toy/toy_stage was begun with" in error and "another --config.run_dir" in error
+    assert "ppo.num_envs = 3, and now it is 4" in error
+
+
+def test_a_run_folder_may_move(capsys, stage, tmp_path):
+    stage()
+    (tmp_path / "runs" / "toy").rename(tmp_path / "moved")
+    stage(f"--config.run_dir={tmp_path}/moved")
+    assert result(capsys)["calls"] == 1
+
+
+def test_other_versions_are_said(capsys, stage, tmp_path):
+    stage()
+    path = tmp_path / "runs" / "toy" / "toy_stage" / "versions.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "jax": "0.1.0"}))
+    stage()
+    assert f"was begun with other versions: jax 0.1.0 -> {jax.__version__}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argument, words",
+    [
+        ("--config.ppo.num_envz=3", "unknown config key 'ppo.num_envz' in .*toy_stage.py; nearest: ppo.num_envs"),
+        ("--config.num_envs=3", "unknown config key 'num_envs' .*; nearest: ppo.num_envs"),
+        ("--config.zzzzzz=3", "unknown config key 'zzzzzz' .*; keys: name, ppo, render, run_dir, seed"),
+        ("--config.ppo.num_envs=abc", "config key ppo.num_envs takes an integer such as 3, not 'abc'"),
+        ("--config.ppo.num_envs=1.5", "config key ppo.num_envs takes an integer such as 3, not '1.5'"),
+        ("--config.ppo.learning_rate=fast", "config key ppo.learning_rate takes a number such as 0.001, not 'fast'"),
+        ("--config.render=maybe", "config key render takes true or false such as True, not 'maybe'"),
+        ("--config=configs/toy_stage.py:huge", "toy_stage.py has no size 'huge'; sizes: smoke, laptop$"),
+        ("--config=configs/none.py", "no config file 'configs/none.py'; .*configs has: toy_stage.py$"),
+        ("--confg=configs/none.py", "confg"),
+        ("num_envs=3", "unexpected argument 'num_envs=3'; values are given as --config.key=value"),
+    ],
+)
+def test_bad_command_lines_are_refused_in_one_line(capsys, stage, tmp_path, argument, words):
+    assert re.search(words, refused(capsys, stage, argument).strip())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_unwritable_run_folder_is_refused(capsys, stage, tmp_path):
+    (tmp_path / "file").write_text("")
+    error = refused(capsys, stage, "--config.run_dir=file/run")
+    assert "cannot write in the run folder file/run" in error and "--config.run_dir=" in error
+
+
+def test_errors_of_a_stage_are_one_line_and_leave_it_undone(capsys, stage, tmp_path):
+    assert refused(capsys, stage, "--config.name=value") == "error: a b\n"
+    assert not (tmp_path / "runs" / "toy" / "toy_stage" / "result.json").exists()
+    error = refused(capsys, stage, "--config.name=type", "--config.run_dir=runs/other")
+    assert error == "error: TypeError: nobody wrote this for users (--debug shows where)\n"
+
+
+def test_debug_shows_the_traceback(stage):
+    with pytest.raises(ValueError, match="a\n  b"):
+        stage("--config.name=value", "--debug")
+
+
+def test_an_error_inside_a_host_callback_is_its_last_line():
+    text = "INTERNAL: CpuCallback error: Traceback (most recent call last):\n  File x\nValueError: 3 contacts lost\n"
+    assert launch.one_line(RuntimeError(text)) == "RuntimeError: ValueError: 3 contacts lost (--debug shows where)"
+    assert launch.one_line(KeyError("box")) == "KeyError: box (--debug shows where)"
+
+
+def test_help_tells_what_it_is_and_every_setting(capsys, stage):
+    stage("--help")
+    text = capsys.readouterr().out
+    assert text.startswith("Toy stage: counts how often it ran.") and "--config.ppo.num_envs=3" in text
+
+
+def test_several_processes_only_where_the_environment_says_so():
+    assert launch.distributed_arguments({}) is None
+    assert launch.distributed_arguments({"SLURM_JOB_ID": "1", "SLURM_STEP_NUM_TASKS": "1"}) is None
+    assert launch.distributed_arguments({"SLURM_STEP_NUM_TASKS": "8"}) == {}
+    named = {"DEXGEN_DISTRIBUTED": "1", "JAX_NUM_PROCESSES": "4", "JAX_PROCESS_ID": "2"}
+    wanted = {"num_processes": 4, "process_id": 2, "cluster_detection_method": "deactivate"}
+    assert launch.distributed_arguments(named) == wanted
+
+
+def test_flatten_by_hand():
+    nested = {"a": 1, "b": {"c": 2, "d": {"e": ()}}, "f": {}}
+    assert command_line.flatten(nested) == {"a": 1, "b.c": 2, "b.d.e": (), "f": {}}
+
+
+@pytest.mark.parametrize("script", launch.STAGES)
+@pytest.mark.parametrize("size", command_line.SIZES)
+def test_every_stage_has_a_config_of_every_size_that_says_what_to_expect(script, size):
+    path = Path(launch.__file__).parent / "configs" / f"{script}.py"
+    config = command_line.load(f"{path}:{size}", path.parent)
+    assert isinstance(config, ConfigDict) and isinstance(config.seed, int) and isinstance(config.run_dir, str)
+    text = path.read_text()
+    assert all(word in text for word in ("Reproduces", "Time", "Expected", "Command"))
