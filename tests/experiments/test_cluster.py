@@ -1,0 +1,97 @@
+"""Several processes share one run: they find each other, one writes, and all restore the same checkpoint."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import launch
+import yaml
+
+EXPERIMENTS = Path(launch.__file__).parent
+STAGE = """
+import jax
+import launch
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from dexgen_jax.checkpoints import Checkpoints
+
+def run(config, log):
+    mesh = jax.make_mesh((jax.device_count(),), ("data",))
+    rows = np.arange(8.0, dtype=np.float32).reshape(4, 2)
+    split, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
+    tree = {
+        "split": jax.make_array_from_callback(rows.shape, split, lambda index: rows[index]),
+        "whole": jax.make_array_from_callback((3,), whole, lambda index: np.ones(3, np.float32)[index]),
+        "host": np.arange(3),
+    }
+    checkpoints = Checkpoints(log.folder / "checkpoints", keep=1)
+    for step in (1, 2):
+        checkpoints.save(step, tree)
+    log.write(2, {"x": 1.0})
+    back = checkpoints.restore(jax.tree.map(lambda leaf: leaf * 0, tree))
+    same = all(np.array_equal(piece.data, rows[piece.index]) for piece in back["split"].addressable_shards)
+    same &= np.array_equal(back["host"], np.arange(3)) and back["split"].sharding.is_equivalent_to(split, 2)
+    assert same, (back["split"].sharding, split)
+    return {"processes": jax.process_count(), "steps": checkpoints.steps()}
+
+if __name__ == "__main__":
+    launch.main(run)
+"""
+CONFIG = """
+from ml_collections import ConfigDict
+
+def get_config():
+    return ConfigDict(dict(run_dir="run", seed=0))
+"""
+
+
+def test_two_processes_run_one_stage_and_one_of_them_writes(tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "toy.py").write_text(CONFIG)
+    (tmp_path / "toy.py").write_text(STAGE)
+    for name in ("launch.py", "command_line.py"):
+        shutil.copy(EXPERIMENTS / name, tmp_path)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    named = {"DEXGEN_DISTRIBUTED": "1", "JAX_NUM_PROCESSES": "2", "JAX_COORDINATOR_ADDRESS": address}
+    environment = {**os.environ, **named, "PYTHONPATH": str(EXPERIMENTS.parent)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "toy.py"],
+            cwd=tmp_path,
+            env={**environment, "JAX_PROCESS_ID": str(number)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    (out, error), (other_out, other_error) = [process.communicate(timeout=100) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], error + other_error
+    assert json.loads(out.splitlines()[-1]) | {"minutes": 0} == {"processes": 2, "steps": [2], "minutes": 0}
+    assert "processes" not in other_out  # Gloo says hello there, and that is all
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_kubernetes_job_agrees_with_itself():
+    service, job = yaml.safe_load_all((EXPERIMENTS / "cluster" / "kubernetes.yaml").read_text())
+    template = job["spec"]["template"]["spec"]
+    (container,) = template["containers"]
+    values = {entry["name"]: entry.get("value") for entry in container["env"]}
+    hosts = job["spec"]["completions"]
+    assert job["spec"]["parallelism"] == hosts == int(values["JAX_NUM_PROCESSES"])
+    assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
+    assert template["subdomain"] == service["metadata"]["name"]
+    first_pod = f"{job['metadata']['name']}-0.{template['subdomain']}"
+    assert values["JAX_COORDINATOR_ADDRESS"].split(":")[0] == first_pod
+    assert launch.distributed_arguments({**values, "JAX_PROCESS_ID": "1"})["num_processes"] == hosts
+    assert (EXPERIMENTS.parent / container["command"][1]).name.removesuffix(".py") in launch.STAGES
+
+
+def test_slurm_script_parses():
+    assert subprocess.run(["bash", "-n", EXPERIMENTS / "cluster" / "slurm.sh"], check=False).returncode == 0
