@@ -1,0 +1,103 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dexgen_jax.dataset import windows
+from dexgen_jax.hand import allegro, kinematics
+
+HAND = allegro.load()
+H, T = 4, 2
+
+
+def _recording(streams=3, rows=40, seed=0):
+    rng = np.random.default_rng(seed)
+    middle = (HAND.lower + HAND.upper) / 2
+    q = middle + 0.2 * rng.standard_normal((streams, rows, HAND.num_joints))
+    target = q + 0.05 * rng.standard_normal(q.shape)
+    flags = np.zeros((streams, rows), np.uint8)
+    flags[:, 0] = windows.FIRST
+    mode = np.broadcast_to(np.arange(streams)[:, None], (streams, rows)).astype(np.uint8)
+    index = windows.valid_index(flags, H, T, 5)
+    return windows.Recording(*(jnp.asarray(a) for a in (q.astype(np.float32), target.astype(np.float32), mode, index)))
+
+
+def test_condition_is_tips_joints_targets_and_errors():
+    recording = _recording()
+    q, target = recording.q[0, :H], recording.target[0, :H]
+    condition = windows.condition(HAND, q, target)
+    assert condition.shape == (H, windows.condition_size(HAND)) == (4, 60)
+    tips, joints, targets, errors = jnp.split(condition, [12, 28, 44], axis=1)
+    np.testing.assert_allclose(tips[2].reshape(4, 3), kinematics.keypoints(HAND, q[2])[:4], atol=1e-6)
+    np.testing.assert_array_equal(joints, q)
+    np.testing.assert_array_equal(targets - joints, errors)
+
+
+def test_a_window_is_the_rows_around_its_own():
+    recording = _recording()
+    window = windows.cut(HAND, recording, jnp.array([1, 10]), H, T)
+    q, target = recording.q[1], recording.target[1]
+    np.testing.assert_allclose(window.condition, windows.condition(HAND, q[7:11], target[7:11]), atol=1e-6)
+    points = jax.vmap(lambda joints: kinematics.keypoints(HAND, joints))(q[10:13])
+    np.testing.assert_allclose(window.offsets, points[1:] - points[:1], atol=1e-6)
+    np.testing.assert_array_equal(window.action, target[11] - q[10])
+    assert window.mode == 1
+
+
+def test_reading_noise_reaches_the_condition_and_the_action_only():
+    recording = _recording()
+    at, noise = jnp.array([0, 20]), jnp.full((H, HAND.num_joints), 0.01)
+    plain = windows.cut(HAND, recording, at, H, T)
+    shaken = windows.cut(HAND, recording, at, H, T, noise)
+    np.testing.assert_array_equal(shaken.offsets, plain.offsets)
+    np.testing.assert_allclose(shaken.condition[:, 12:28], plain.condition[:, 12:28] + 0.01, atol=1e-6)
+    # The hand at run time adds the action to the reading it has, so that the target comes out the same.
+    np.testing.assert_allclose(shaken.action, plain.action - 0.01, atol=1e-6)
+
+
+def test_stored_integers_give_the_same_window_to_half_a_unit():
+    recording = _recording()
+    stored = recording.replace(
+        **{name: jnp.round(getattr(recording, name) / windows.RESOLUTION).astype(jnp.int16) for name in ("q", "target")}
+    )
+    at = jnp.array([2, 30])
+    exact, coarse = (windows.cut(HAND, rows, at, H, T) for rows in (recording, stored))
+    np.testing.assert_allclose(coarse.condition, exact.condition, atol=1.1 * windows.RESOLUTION)
+    np.testing.assert_allclose(coarse.offsets, exact.offsets, atol=1e-4)
+
+
+def test_drawing_agrees_with_cutting_and_repeats_with_its_key():
+    recording = _recording()
+    key = jax.random.PRNGKey(3)
+    batch = windows.draw(HAND, recording, key, 8, H, T)
+    again = jax.jit(lambda rows, k: windows.draw(HAND, rows, k, 8, H, T))(recording, key)
+    np.testing.assert_allclose(batch.condition, again.condition, atol=1e-6)
+    every = jax.vmap(lambda at: windows.cut(HAND, recording, at, H, T))(recording.index)
+    for action in batch.action:
+        assert np.isclose(every.action, action).all(axis=1).any()
+
+
+def test_valid_rows_by_hand():
+    # One stream of 20 rows, history 2, horizon 1: a window at t takes rows t - 1 .. t + 1.
+    flags = np.zeros((1, 20), np.uint8)
+    flags[0, [0, 8, 14]] = windows.FIRST
+    flags[0, 7] = windows.DROP  # the first episode drops; its last 3 rows, 5 6 7, are not used
+    flags[0, 13] = windows.TRUNCATED  # the second runs to row 13, all of it is used
+    flags[0, 17] |= windows.INVALID
+    index = windows.valid_index(flags, 2, 1, 3)
+    assert index.dtype == np.int32
+    assert index.tolist() == [[0, t] for t in (1, 2, 3, 9, 10, 11, 12, 15)]
+
+
+def test_a_drop_of_the_next_episode_leaves_this_one_alone():
+    flags = np.zeros((1, 12), np.uint8)
+    flags[0, [0, 6]] = windows.FIRST
+    flags[0, 7] = windows.DROP
+    # Within 10 rows before the drop lie rows of the first episode, which ended well.
+    assert windows.valid_index(flags, 1, 1, 10)[:, 1].tolist() == [0, 1, 2, 3, 4, 8, 9, 10]
+
+
+def test_streams_too_short_for_a_window_give_none_and_a_wrong_shape_is_named():
+    assert windows.valid_index(np.zeros((5, 5), np.uint8), 4, 2, 3).shape == (0, 2)
+    with pytest.raises(ValueError, match=r"\(streams, rows\), got shape \(5,\)"):
+        windows.valid_index(np.zeros(5, np.uint8), 4, 2, 3)
