@@ -33,7 +33,7 @@ class Scene:
     def rows(self) -> dict[str, object]:
         """Where each field that differs between worlds lies in its MuJoCo model array, as a NumPy index."""
         per_slot = ("type", "size", "pos", "quat", "rbound", "aabb", "margin", "friction")
-        per_body = ("mass", "ipos", "iquat", "inertia", "invweight0")
+        per_body = ("mass", "subtreemass", "ipos", "iquat", "inertia", "invweight0")
         return {
             **{f"geom_{name}": self.slots for name in per_slot},
             **{f"body_{name}": self.object_body for name in per_body},

@@ -73,6 +73,7 @@ def model_fields(world: World, hand: Hand) -> dict[str, jax.Array]:
         "geom_margin": jnp.where(thing.on, 0.0, OFF_MARGIN),
         "geom_friction": jnp.tile(triple, (thing.num_slots, 1)),
         "body_mass": world.mass,
+        "body_subtreemass": world.mass,  # the simulator takes centres of mass from it
         "body_ipos": thing.com,
         "body_iquat": thing.inertia_quat,
         "body_inertia": inertia,

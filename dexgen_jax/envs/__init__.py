@@ -1,0 +1,1 @@
+"""Tasks with the Brax Env API: `reset(rng)`, `step(state, action)`."""

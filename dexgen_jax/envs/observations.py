@@ -1,0 +1,68 @@
+"""What a policy sees: `state` for the actor, `privileged_state` for the critic.
+
+Experts never leave simulation (what leaves is their data), so besides proprioception and the goal relative to the
+present, as in the paper, the actor also sees the object's motion and gravity: it learns several times faster, and nothing
+downstream depends on it. The critic sees everything.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from dexgen_jax.hand import kinematics, rotation
+from dexgen_jax.hand.description import Hand
+from dexgen_jax.physics.engine import PhysicsState
+from dexgen_jax.physics.world import STANDARD_GRAVITY, World
+
+_DECIMETRE = 10.0  # positions are about 0.05 m: in decimetres the network sees numbers near 1
+
+
+@struct.dataclass
+class GoalError:
+    """How far hand and object are from a goal grasp; the goal relative to the present state."""
+
+    position: jax.Array  # (3,) m, palm frame
+    rotation: jax.Array  # (3,) rad, rotation vector that turns the object to the goal, palm frame
+    joints: jax.Array  # (n,) rad
+
+    def sizes(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Distance [m], angle [rad] and root mean square of the joints [rad], each ()."""
+        return jnp.linalg.norm(self.position), jnp.linalg.norm(self.rotation), jnp.sqrt(jnp.mean(self.joints**2))
+
+
+def goal_error(q: jax.Array, object_pose: jax.Array, goal_q: jax.Array, goal_pose: jax.Array) -> GoalError:
+    """Compares the present (q (n,), object_pose (7,)) with a goal grasp, palm frame."""
+    turn = rotation.multiply(goal_pose[3:], rotation.conjugate(object_pose[3:]))
+    return GoalError(goal_pose[:3] - object_pose[:3], rotation.to_rotation_vector(turn), goal_q - q)
+
+
+def actor(
+    hand: Hand, reading: jax.Array, last_reading: jax.Array, target: jax.Array, physics: PhysicsState, error: GoalError,
+    world: World,
+) -> jax.Array:
+    """Joint readings and targets, motion of the object, the goal relative to the present, gravity: (d,), near 1.
+
+    `reading` (n,) and `last_reading` (n,) [rad] carry the sensors' noise; `error.joints` must be taken from them.
+    """
+    middle, half = 0.5 * (hand.upper + hand.lower), 0.5 * (hand.upper - hand.lower)
+    pose = physics.object_pose(hand)
+    object_velocity = physics.qvel[hand.num_joints :]
+    tips = kinematics.keypoints(hand, reading)[: hand.num_tips] - pose[:3]
+    return jnp.concatenate([
+        (reading - middle) / half, (reading - last_reading) * 10.0, (target - reading) * 3.0,
+        (tips * _DECIMETRE).reshape(-1),
+        pose[:3] * _DECIMETRE, object_velocity[:3] * 5.0, object_velocity[3:] * 0.5,
+        error.position * 5 * _DECIMETRE, error.rotation * 2.0, error.joints, world.gravity / STANDARD_GRAVITY,
+    ])  # fmt: skip
+
+
+def critic(seen: jax.Array, physics: PhysicsState, q: jax.Array, world: World, held: jax.Array) -> jax.Array:
+    """The actor's view `seen` and what only a simulator knows, (d + ...,)."""
+    thing = world.object
+    extent = jnp.max(jnp.where(thing.on[:, None], jnp.abs(thing.position) + thing.size, 0.0), axis=0)
+    return jnp.concatenate([
+        seen, q, physics.qvel[: q.shape[0]] * 0.2, physics.torque, jnp.tanh(physics.touch),
+        physics.qpos[-4:], extent * 20.0, world.push,
+        jnp.stack([world.mass * 5.0, world.object_friction, world.hand_friction, world.kp_scale, world.kd_scale]),
+        held[None].astype(jnp.float32),
+    ])  # fmt: skip

@@ -1,0 +1,70 @@
+"""Domain randomisation: each environment draws its own world, and the world keeps moving.
+
+Ranges are the paper's Table III (arXiv:2502.04307) unless said otherwise.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from dexgen_jax.objects.shapes import ObjectParams
+from dexgen_jax.physics import world as worlds
+from dexgen_jax.physics.world import World
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomizationConfig:
+    """Ranges are (low, high), drawn uniformly at each reset unless said otherwise."""
+
+    mass: tuple[float, float] = (0.03, 0.25)  # kg
+    object_friction: tuple[float, float] = (0.5, 1.2)
+    hand_friction: tuple[float, float] = (0.5, 1.2)
+    size: tuple[float, float] = (0.95, 1.05)  # factor
+    kp: tuple[float, float] = (0.8, 1.1)  # factor
+    kd: tuple[float, float] = (0.7, 1.2)  # factor
+    start_joints: float = 0.05  # rad, half range of the joints' offset at reset
+    push_acceleration: float = 1.0  # m/s2, standard deviation of a push per kilogram of object, as HORA has it
+    push_probability: float = 0.2  # per control step
+    push_decay: float = 0.99  # of the push left after a control step
+    joint_noise: float = 0.025  # rad, white noise of every joint reading
+    joint_offset: float = 0.005  # rad, standard deviation of a reading's offset, constant in an episode
+    action_noise: float = 0.05  # in units of the action
+    gravity_angle: float = 3.1416  # rad, gravity points up to this far from palm-up's; pi is any direction
+    gravity_walk: float = 0.05  # rad per square root of a control step: the wrist turns slowly
+
+
+def sample_world(key: jax.Array, params: ObjectParams, config: RandomizationConfig) -> World:
+    """Draws one environment's world for the given object."""
+    names = ("mass", "object_friction", "hand_friction", "size", "kp", "kd", "gravity")
+    keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
+
+    def draw(name: str) -> jax.Array:
+        low, high = getattr(config, name)
+        return jax.random.uniform(keys[name], minval=low, maxval=high)
+
+    return World(
+        gravity=worlds.STANDARD_GRAVITY * _direction(keys["gravity"], config.gravity_angle),
+        object=worlds.resize(params, draw("size")), mass=draw("mass"),
+        object_friction=draw("object_friction"), hand_friction=draw("hand_friction"),
+        kp_scale=draw("kp"), kd_scale=draw("kd"), push=jnp.zeros(3),
+    )  # fmt: skip
+
+
+def _direction(key: jax.Array, largest_angle: float) -> jax.Array:
+    """Draws a unit vector (3,) uniformly from the cap within `largest_angle` [rad] of palm-up gravity."""
+    key_height, key_turn = jax.random.split(key)
+    height = jax.random.uniform(key_height, minval=jnp.cos(largest_angle), maxval=1.0)
+    turn = jax.random.uniform(key_turn, maxval=2 * jnp.pi)
+    side = jnp.sqrt(jnp.maximum(1 - height**2, 0.0))
+    return jnp.stack([-height, side * jnp.cos(turn), side * jnp.sin(turn)])
+
+
+def move_world(key: jax.Array, world: World, config: RandomizationConfig) -> World:
+    """Advances one control step: gravity takes a random step on its sphere, pushes fade and new ones arrive."""
+    key_gravity, key_push, key_arrives = jax.random.split(key, 3)
+    gravity = world.gravity + worlds.STANDARD_GRAVITY * config.gravity_walk * jax.random.normal(key_gravity, (3,))
+    gravity = worlds.STANDARD_GRAVITY * gravity / jnp.linalg.norm(gravity)
+    new = config.push_acceleration * world.mass * jax.random.normal(key_push, (3,))
+    arrives = jax.random.bernoulli(key_arrives, config.push_probability)
+    return world.replace(gravity=gravity, push=jnp.where(arrives, new, config.push_decay * world.push))

@@ -1,0 +1,55 @@
+"""Reward terms of Anygrasp-to-Anygrasp by name, and their weights.
+
+The goal terms pay the *decrease* of the distance to the goal (a potential), so waiting near a goal earns nothing. What a
+sketch of this task showed: fear of dropping must be small beside the joy of a goal and rotation must weigh most, or
+position and joints are learned and rotation never is.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from dexgen_jax.physics.engine import PhysicsState
+
+
+@dataclasses.dataclass(frozen=True)
+class RewardWeights:
+    """Reward per unit of each term; the style of an expert is its choice of the last five."""
+
+    position: float = 0.5  # per 2 cm the object comes nearer
+    rotation: float = 2.0  # per 0.4 rad the object turns toward the goal
+    joints: float = 0.25  # per 0.3 rad (rms) the joints come nearer
+    success: float = 10.0  # per goal held
+    drop: float = -3.0  # per drop
+    action: float = -0.005  # per mean squared action
+    torque: float = -0.01  # per squared N m, summed over the joints
+    work: float = -0.02  # per W of |torque . joint speed|
+    tip_speed: float = 0.0  # per m/s, mean over the fingertips
+
+
+POSITION_UNIT, ANGLE_UNIT, JOINT_UNIT = 0.02, 0.4, 0.3  # m, rad, rad
+
+
+def progress(before: tuple[jax.Array, ...], after: tuple[jax.Array, ...]) -> dict[str, jax.Array]:
+    """Decrease of (distance [m], angle [rad], joint rms [rad]) from `before` to `after`, in units of the weights."""
+    units = dict(position=POSITION_UNIT, rotation=ANGLE_UNIT, joints=JOINT_UNIT)
+    return {
+        name: (was - now) / unit for (name, unit), was, now in zip(units.items(), before, after, strict=True)
+    }  # fmt: skip
+
+
+def effort(action: jax.Array, physics: PhysicsState, tip_travel: jax.Array, seconds: float) -> dict[str, jax.Array]:
+    """Cost terms of one control step; `tip_travel` (tips, 3) [m] is how far each fingertip went in it."""
+    n = action.shape[0]
+    return {
+        "action": jnp.mean(action**2),
+        "torque": jnp.sum(physics.torque**2),
+        "work": jnp.sum(jnp.abs(physics.torque * physics.qvel[:n])),
+        "tip_speed": jnp.mean(jnp.linalg.norm(tip_travel, axis=-1)) / seconds,
+    }
+
+
+def weigh(terms: dict[str, jax.Array], weights: RewardWeights) -> dict[str, jax.Array]:
+    """Multiplies each term by the weight of its name."""
+    return {name: getattr(weights, name) * value for name, value in terms.items()}

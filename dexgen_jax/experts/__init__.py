@@ -1,0 +1,1 @@
+"""Experts: policies that master one task in simulation, learned by PPO."""

@@ -1,0 +1,159 @@
+"""The expert's networks: a Gaussian actor on `state`, a critic on `privileged_state`, and what normalises their inputs."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from dexgen_jax import checkpoints
+
+_CLIP = 5.0  # standard deviations: one wild contact must not blow up a forward pass
+
+
+@struct.dataclass
+class RunningStats:
+    """Mean and variance of everything seen so far, feature by feature."""
+
+    count: jax.Array  # ()
+    mean: jax.Array  # (d,)
+    m2: jax.Array  # (d,), sum of squared deviations
+
+    @classmethod
+    def zeros(cls, size: int) -> "RunningStats":
+        return cls(jnp.full((), 1e-4), jnp.zeros(size), jnp.full(size, 1e-4))
+
+    def update(self, batch: jax.Array, axis_name: str | None = None) -> "RunningStats":
+        """Merges a batch (..., d), and with `axis_name` those of all devices, by the parallel variance formula.
+
+        Source: Chan et al. 1979. Merging devices first keeps the statistics equal on all of them.
+        """
+        batch = batch.reshape(-1, batch.shape[-1])
+        count, mean = jnp.asarray(float(batch.shape[0])), batch.mean(0)
+        m2 = jnp.sum((batch - mean) ** 2, axis=0)
+        if axis_name is not None:
+            shared = jax.lax.pmean(mean, axis_name)
+            m2 = jax.lax.psum(m2 + count * (mean - shared) ** 2, axis_name)
+            count, mean = jax.lax.psum(count, axis_name), shared
+        total, delta = self.count + count, mean - self.mean
+        return RunningStats(
+            total, self.mean + delta * count / total, self.m2 + m2 + delta**2 * self.count * count / total
+        )
+
+    def normalize(self, value: jax.Array) -> jax.Array:
+        """Shifts and scales (..., d) to zero mean and unit variance, cut at 5 standard deviations."""
+        std = jnp.sqrt(self.m2 / self.count) + 1e-4
+        return jnp.clip((value - self.mean) / std, -_CLIP, _CLIP)
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """Widths of the hidden layers and the bounds of the exploration noise."""
+
+    actor: tuple[int, ...] = (256, 128, 64)
+    critic: tuple[int, ...] = (256, 128, 64)
+    log_std: tuple[float, float, float] = (-1.2, -3.0, 0.0)  # start, lower and upper bound
+
+
+class MLP(nn.Module):
+    """Dense layers with ELU between them; the last one starts small so that a new policy stays near zero."""
+
+    widths: Sequence[int]
+    out: int
+    out_scale: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for width in self.widths:
+            x = nn.elu(nn.Dense(width, kernel_init=nn.initializers.orthogonal(2**0.5))(x))
+        return nn.Dense(self.out, kernel_init=nn.initializers.orthogonal(self.out_scale))(x)
+
+
+@struct.dataclass
+class Gaussian:
+    """A diagonal normal distribution over actions."""
+
+    mean: jax.Array  # (..., n)
+    log_std: jax.Array  # (n,) or (..., n)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
+
+    def log_prob(self, action: jax.Array) -> jax.Array:
+        """Log density (...,) of an action (..., n)."""
+        unit = (action - self.mean) * jnp.exp(-self.log_std)
+        return jnp.sum(-0.5 * unit**2 - self.log_std - 0.5 * jnp.log(2 * jnp.pi), axis=-1)
+
+    def kl_to(self, other: "Gaussian") -> jax.Array:
+        """Kullback-Leibler divergence (...,) from `self` to `other` [nat]."""
+        ratio = jnp.exp(2 * (self.log_std - other.log_std))
+        shift = ((self.mean - other.mean) * jnp.exp(-other.log_std)) ** 2
+        return 0.5 * jnp.sum(ratio + shift - 1.0 - jnp.log(ratio), axis=-1)
+
+    def entropy(self) -> jax.Array:
+        """Differential entropy [nat]."""
+        return jnp.sum(self.log_std + 0.5 * jnp.log(2 * jnp.pi * jnp.e), axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ActorCritic:
+    """Pure functions of parameters: `init`, `policy`, `value`. Observations come unnormalised."""
+
+    config: NetworkConfig
+    action_size: int
+
+    def init(self, key: jax.Array, obs_sizes: dict[str, int]) -> dict[str, Any]:
+        key_actor, key_critic = jax.random.split(key)
+        return {
+            "actor": self._actor.init(key_actor, jnp.zeros(obs_sizes["state"])),
+            "critic": self._critic.init(key_critic, jnp.zeros(obs_sizes["privileged_state"])),
+            "log_std": jnp.full(self.action_size, self.config.log_std[0]),
+        }
+
+    def policy(self, params: dict, stats: dict[str, RunningStats], obs: dict[str, jax.Array]) -> Gaussian:
+        """The action distribution for observations (..., d)."""
+        mean = self._actor.apply(params["actor"], stats["state"].normalize(obs["state"]))
+        return Gaussian(mean, jnp.clip(params["log_std"], *self.config.log_std[1:]))
+
+    def value(self, params: dict, stats: dict[str, RunningStats], obs: dict[str, jax.Array]) -> jax.Array:
+        """The expected return (...,)."""
+        seen = stats["privileged_state"].normalize(obs["privileged_state"])
+        return self._critic.apply(params["critic"], seen)[..., 0]
+
+    @property
+    def _actor(self) -> MLP:
+        return MLP(self.config.actor, self.action_size, 0.01)
+
+    @property
+    def _critic(self) -> MLP:
+        return MLP(self.config.critic, 1, 1.0)
+
+
+@struct.dataclass
+class Expert:
+    """A trained policy, complete: network, parameters and normaliser."""
+
+    config: dict = struct.field(pytree_node=False)
+    params: dict  # actor and log_std
+    stats: RunningStats
+
+    def act(self, obs: dict[str, jax.Array], key: jax.Array | None = None) -> jax.Array:
+        """The action (n,) for one observation; the distribution's mean, or a sample if `key` is given."""
+        networks = ActorCritic(NetworkConfig(actor=tuple(self.config["actor"])), self.params["log_std"].shape[0])
+        gaussian = networks.policy(self.params, {"state": self.stats}, obs)
+        return gaussian.mean if key is None else gaussian.sample(key)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `config.json` and `weights.npz`."""
+        checkpoints.save_weights(folder, dict(self.config), {"params": self.params, "stats": vars(self.stats)})
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "Expert":
+        """Reads what `save` wrote. Raises an error that names the file when it is missing or damaged."""
+        config, tree = checkpoints.load_weights(folder)
+        tree = jax.tree.map(jnp.asarray, tree)
+        return cls(config, tree["params"], RunningStats(**tree["stats"]))

@@ -1,0 +1,165 @@
+"""Proximal policy optimisation, one pure iteration: roll out, estimate advantages, improve.
+
+Source: arXiv:1707.06347; the step size follows the divergence as in rl_games and RSL-RL. Written for one device: with
+`axis_name` set, gradients, statistics and divergences are averaged over the devices of that axis, under `shard_map` or `pmap`.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from brax.envs.base import Env, State
+from flax import struct
+
+from dexgen_jax.experts import rollout as rollouts
+from dexgen_jax.experts.advantages import generalized_advantages
+from dexgen_jax.experts.networks import ActorCritic, Gaussian, RunningStats
+
+
+@dataclasses.dataclass(frozen=True)
+class PPOConfig:
+    """Hyperparameters; the paper's where it states them (clip, discount, trace)."""
+
+    num_envs: int = 2048  # environments per device
+    horizon: int = 16  # control steps between updates
+    epochs: int = 4
+    minibatches: int = 4
+    learning_rate: float = 5e-4  # the first; the divergence moves it
+    learning_rate_range: tuple[float, float] = (1e-5, 2e-3)
+    target_kl: float = 0.012  # nat per update step
+    discount: float = 0.99
+    trace: float = 0.95
+    clip: float = 0.2
+    value_cost: float = 1.0
+    entropy_cost: float = 0.002
+    gradient_norm: float = 1.0
+    reward_scale: float = 0.1  # keeps returns near 1, so that the critic's loss does not drown the actor's
+
+
+@struct.dataclass
+class TrainState:
+    """Everything a run is: saved and restored whole, a resumed run equals an uninterrupted one."""
+
+    params: dict[str, Any]
+    optimizer: optax.OptState
+    stats: dict[str, RunningStats]
+    learning_rate: jax.Array  # ()
+    env: State  # (num_envs, ...)
+    key: jax.Array
+    step: jax.Array  # () int32, iterations done
+
+
+@struct.dataclass
+class Batch:
+    """What an update step learns from, (samples, ...)."""
+
+    obs: dict[str, jax.Array]
+    action: jax.Array
+    log_prob: jax.Array
+    old: Gaussian
+    advantage: jax.Array
+    value_target: jax.Array
+
+
+def init(env: Env, networks: ActorCritic, config: PPOConfig, key: jax.Array, episode_steps: int) -> TrainState:
+    """A new run: parameters, optimiser, statistics and environments at random ages."""
+    key_env, key_params, key = jax.random.split(key, 3)
+    sizes = {name: shape[0] for name, shape in env.observation_size.items()}
+    params = networks.init(key_params, sizes)
+    return TrainState(
+        params=params, optimizer=_optimizer(config).init(params),
+        stats={name: RunningStats.zeros(size) for name, size in sizes.items()},
+        learning_rate=jnp.asarray(config.learning_rate),
+        env=rollouts.start(env, key_env, config.num_envs, episode_steps), key=key, step=jnp.zeros((), jnp.int32),
+    )  # fmt: skip
+
+
+def iteration(
+    env: Env, networks: ActorCritic, config: PPOConfig, state: TrainState, axis_name: str | None = None
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One rollout and one update; returns the new state and scalar metrics (means per control step where they are sums)."""
+    key = jax.random.fold_in(state.key, state.step)
+    key_learn, key_roll = jax.random.split(key)
+    if axis_name is not None:  # each device sees other noise but shuffles alike
+        key_roll = jax.random.fold_in(key_roll, jax.lax.axis_index(axis_name))
+    policy = lambda obs, key: networks.policy(state.params, state.stats, obs).sample(key)  # noqa: E731
+    env_state, steps = rollouts.rollout(env, policy, state.env, key_roll, config.horizon)
+
+    batch = _prepare(networks, config, state, steps, axis_name)
+    stats = {name: s.update(steps.obs[name], axis_name) for name, s in state.stats.items()}
+    learner = (state.params, state.optimizer, state.learning_rate)
+    learner, losses = _learn(networks, config, state.stats, batch, learner, key_learn, axis_name)
+    params, optimizer, learning_rate = learner
+    metrics = {f"env/{k}": v.mean() for k, v in steps.metrics.items()} | {k: v.mean() for k, v in losses.items()}
+    metrics |= {"reward": steps.reward.mean(), "truncation": steps.truncation.mean(), "learning_rate": learning_rate}
+    metrics["std"] = jnp.exp(params["log_std"]).mean()
+    if axis_name is not None:
+        metrics = jax.lax.pmean(metrics, axis_name)
+    return state.replace(
+        params=params, optimizer=optimizer, stats=stats, learning_rate=learning_rate, env=env_state, step=state.step + 1
+    ), metrics
+
+
+def _optimizer(config: PPOConfig) -> optax.GradientTransformation:
+    # The learning rate is applied by hand in `_learn`, because it changes between update steps.
+    return optax.chain(optax.clip_by_global_norm(config.gradient_norm), optax.scale_by_adam(eps=1e-5))
+
+
+def _prepare(
+    networks: ActorCritic, config: PPOConfig, state: TrainState, steps: rollouts.Transition, axis_name: str | None
+) -> Batch:
+    values = networks.value(state.params, state.stats, steps.obs)
+    next_values = networks.value(state.params, state.stats, steps.next_obs)
+    advantages, targets = jax.vmap(
+        lambda *line: generalized_advantages(*line, config.discount, config.trace), in_axes=1, out_axes=1
+    )(config.reward_scale * steps.reward, values, next_values, steps.termination, steps.truncation)
+    mean, square = advantages.mean(), (advantages**2).mean()
+    if axis_name is not None:
+        mean, square = jax.lax.pmean((mean, square), axis_name)
+    advantages = (advantages - mean) / (jnp.sqrt(square - mean**2) + 1e-6)
+    old = networks.policy(state.params, state.stats, steps.obs)
+    old = old.replace(log_std=jnp.broadcast_to(old.log_std, old.mean.shape))
+    batch = Batch(steps.obs, steps.action, old.log_prob(steps.action), old, advantages, targets)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+
+
+def _learn(
+    networks: ActorCritic, config: PPOConfig, stats: dict, batch: Batch, learner: tuple, key: jax.Array,
+    axis_name: str | None,
+) -> tuple[tuple, dict[str, jax.Array]]:
+    """All epochs of all minibatches; `learner` is (parameters, optimiser, learning rate)."""
+    optimizer = _optimizer(config)
+
+    def minibatch(learner: tuple, rows: jax.Array) -> tuple[tuple, dict[str, jax.Array]]:
+        params, moments, rate = learner
+        part = jax.tree.map(lambda x: x[rows], batch)
+        grads, report = jax.grad(_loss, has_aux=True)(params, networks, config, stats, part)
+        if axis_name is not None:
+            grads, report = jax.lax.pmean((grads, report), axis_name)
+        updates, moments = optimizer.update(grads, moments, params)
+        params = jax.tree.map(lambda p, u: p - rate * u, params, updates)
+        rate = jnp.where(report["kl"] > 2 * config.target_kl, rate / 1.5, rate)
+        rate = jnp.where(report["kl"] < 0.5 * config.target_kl, rate * 1.5, rate)
+        return (params, moments, jnp.clip(rate, *config.learning_rate_range)), report
+
+    def epoch(learner: tuple, key: jax.Array) -> tuple[tuple, dict[str, jax.Array]]:
+        rows = jax.random.permutation(key, batch.advantage.shape[0]).reshape(config.minibatches, -1)
+        return jax.lax.scan(minibatch, learner, rows)
+
+    return jax.lax.scan(epoch, learner, jax.random.split(key, config.epochs))
+
+
+def _loss(
+    params: dict, networks: ActorCritic, config: PPOConfig, stats: dict, batch: Batch
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    policy = networks.policy(params, stats, batch.obs)
+    ratio = jnp.exp(policy.log_prob(batch.action) - batch.log_prob)
+    clipped = jnp.clip(ratio, 1 - config.clip, 1 + config.clip)
+    actor = -jnp.mean(jnp.minimum(ratio * batch.advantage, clipped * batch.advantage))
+    critic = 0.5 * jnp.mean((networks.value(params, stats, batch.obs) - batch.value_target) ** 2)
+    entropy = policy.entropy().mean()
+    loss = actor + config.value_cost * critic - config.entropy_cost * entropy
+    kl = jnp.mean(batch.old.kl_to(policy))
+    return loss, {"loss/actor": actor, "loss/critic": critic, "entropy": entropy, "kl": kl, "loss/total": loss}
