@@ -11,17 +11,25 @@ from dexgen_jax.hand import allegro
 @struct.dataclass
 class FakeLibrary:
     object_index: jax.Array  # (grasps,)
+    object_pose: jax.Array  # (grasps, 7)
+
+
+@struct.dataclass
+class FakeWorld:
+    object: dict
 
 
 class FakeEnv(Env):
     """The object lies in the hand until the mean distance of the joints from the start exceeds `reach`.
 
-    A goal is reached every `goal_steps` steps. `episode_steps` is the time limit.
+    A goal is reached every `goal_steps` steps. `episode_steps` is the time limit. With `limits` joint targets
+    stay in the hand's range, as in the real environments.
     """
 
-    def __init__(self, reach: float = 0.3, goal_steps: int = 7, episode_steps: int = 10_000):
+    def __init__(self, reach: float = 0.3, goal_steps: int = 7, episode_steps: int = 10_000, limits: bool = False):
         self.hand, self.reach, self.goal_steps, self.episode_steps = allegro.load(), reach, goal_steps, episode_steps
-        self.library = FakeLibrary(jnp.array([0, 1, 1]))
+        self.limits = limits
+        self.library = FakeLibrary(jnp.array([0, 1, 1]), jnp.eye(3, 7))
         self.config = type("Config", (), {"action_scale": 0.15, "episode_steps": episode_steps})
 
     @property
@@ -38,12 +46,14 @@ class FakeEnv(Env):
 
     def reset(self, rng: jax.Array) -> State:
         rng, key_start, key_goal = jax.random.split(rng, 3)
-        start = 0.5 + 0.1 * jax.random.uniform(key_start, (self.action_size,))
+        middle = 0.5 * (self.hand.lower + self.hand.upper)
+        start = middle + 0.05 * jax.random.uniform(key_start, (self.action_size,))
         zero = jnp.zeros(())
         info = {
             "rng": rng, "start": start, "q": start, "reading": start, "target": start,
             "goal": jax.random.randint(key_goal, (), 0, 3), "age": jnp.zeros((), jnp.int32),
             "goals": jnp.zeros((), jnp.int32), "truncation": zero, "gravity": jnp.array([-9.81, 0.0, 0.0]),
+            "world": FakeWorld({"size": jnp.full(3, 0.03)}),
             "object_pose": jnp.zeros(7).at[3].set(1.0), "touch": jnp.ones(len(self.hand.touch_names)),
         }  # fmt: skip
         return State(start, {"state": start}, zero, zero, {"success": zero, "drop": zero, "blown_up": zero}, info)
@@ -52,6 +62,7 @@ class FakeEnv(Env):
         info = state.info
         rng, _ = jax.random.split(info["rng"])
         target = info["target"] + self.config.action_scale * jnp.clip(action, -1, 1)
+        target = jnp.clip(target, self.hand.lower, self.hand.upper) if self.limits else target
         q = target - 0.01
         drop = (jnp.mean(jnp.abs(q - info["start"])) > self.reach).astype(jnp.float32)
         age = info["age"] + 1

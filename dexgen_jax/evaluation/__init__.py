@@ -1,0 +1,1 @@
+"""Does the controller help? Operators to be helped, drops counted with intervals, and a report."""

@@ -1,0 +1,181 @@
+"""The report: one HTML page that needs nothing else, no network, no folder beside it."""
+
+import base64
+import dataclasses
+import html
+import math
+from pathlib import Path
+from typing import Any
+
+from dexgen_jax.viz import plots
+
+REFERENCE_KINDS = {"clean": "the expert itself", "still": "zero action", "random": "random action"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Film:
+    """An mp4 and what it shows."""
+
+    path: Path
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Everything on the page. Rows and comparisons are those of `assist.summarise` and `assist.compare`."""
+
+    rows: list[dict[str, Any]]
+    comparisons: dict[str, dict[str, Any]]  # by operator
+    films: list[Film]
+    curves: list[plots.Curve]
+    facts: dict[str, str]  # name -> one line: tolerances, sizes, seed, ...
+    listings: dict[str, str]  # title -> text: config, versions, commands
+
+
+def page(report: Report) -> str:
+    """The HTML text."""
+    groups = by_operator(report.rows)
+    helped = {name: rows for name, rows in groups.items() if name in report.comparisons}
+    clean = next((row for row in report.rows if row["operator"].startswith("clean")), None)
+    sections = [
+        "<h1>Does the controller help?</h1>",
+        *(f"<p class=lead>{headline(name, c)}</p>" for name, c in report.comparisons.items()),
+        *map(_figure_of_film, report.films),
+        "<h2>Seconds held per drop</h2>",
+        f"<figure>{plots.by_alpha(helped, 'hold_time', 'seconds per drop', clean)}</figure>",
+        "<h2>All rows</h2>",
+        _table(groups, report.comparisons),
+        f"<p class=note>{_NOTE}</p>",
+        "<h2>Goals per minute</h2>",
+        f"<figure>{plots.by_alpha(helped, 'goals_per_minute', 'goals per minute', clean)}</figure>",
+    ]
+    if report.curves:
+        sections += ["<h2>How it was learned</h2>", f"<figure>{plots.learning(report.curves)}</figure>"]
+    facts = "".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in report.facts.items())
+    sections += ["<h2>How it was measured</h2>", f"<dl>{facts}</dl>"]
+    for title, listing in report.listings.items():
+        sections.append(f"<details><summary>{_text(title)}</summary><pre>{_text(listing)}</pre></details>")
+    body = "\n".join(sections)
+    return f"<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>dexgen_jax report</title>\n" \
+           f'<meta name=viewport content="width=device-width, initial-scale=1">\n<style>{_STYLE}</style></head>\n' \
+           f"<body><main>\n{body}\n</main></body></html>\n"  # fmt: skip
+
+
+def by_operator(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Rows grouped by operator, in the order in which operators first appear."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["operator"], []).append(row)
+    return groups
+
+
+def headline(name: str, comparison: dict[str, Any]) -> str:
+    """What the help was worth to one operator, in a sentence."""
+    ratio = comparison["assisted_over_unassisted"]
+    alone, helped = (_hold(comparison[who]["hold_time"]) for who in ("unassisted", "assisted"))
+    value, low, high = ratio["value"], ratio["low"], ratio["high"]
+    who = f"The <b>{_text(name)}</b> operator holds an object for <b>{helped}</b> per drop with help, {alone} alone"
+    interval = f"95% interval {_number(low)} to {_number(high)}" if _finite(high) else f"at least {_number(low)} at 95%"
+    if not _finite(value):
+        return f"{who} ({interval} times as long)."
+    verdict = "" if low > 1 or high < 1 else "; within counting noise, no difference"
+    return f"{who}: <b>{_number(value)} times as long</b> ({interval}{verdict})."
+
+
+def _table(groups: dict[str, list[dict[str, Any]]], comparisons: dict[str, dict[str, Any]]) -> str:
+    head = "<tr><th>operator<th>help<th>seconds held per drop<th>drops<th>goals per minute<th>simulated"
+    lines = []
+    for name, rows in groups.items():
+        best = comparisons.get(name, {}).get("best_alpha")
+        for i, row in enumerate(rows):
+            kind = name.split()[0]
+            who = f"{_text(name)} <small>{REFERENCE_KINDS.get(kind, '')}</small>" if i == 0 else ""
+            mark = " class=best" if row["alpha"] is not None and row["alpha"] == best else ""
+            first = " first" if i == 0 else ""
+            lines.append(
+                f"<tr{mark}><td class='name{first}'>{who}<td>{_help(row)}<td>{_with_interval(row['hold_time'])}"
+                f"<td>{row['drops']}<td>{_with_interval(row['goals_per_minute'])}<td>{row['seconds'] / 60:.0f} min"
+            )
+    return f"<div class=scroll><table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table></div>"
+
+
+def _help(row: dict[str, Any]) -> str:
+    if row["alpha"] is None:
+        return "alone"
+    strength = f" <small>λ {_number(row['strength'])}</small>" if row.get("strength") is not None else ""
+    return f"α {row['alpha']:g}{strength}" + (" <small>operator unheard</small>" if row["alpha"] == 0 else "")
+
+
+def _with_interval(estimate: dict[str, Any]) -> str:
+    low, high = estimate["low"], estimate["high"]
+    if not _finite(estimate["value"]):
+        return f"no drop <small>≥ {_number(low)}</small>"
+    return f"{_number(estimate['value'])} <small>{_number(low)} – {_number(high) if _finite(high) else '∞'}</small>"
+
+
+def _hold(estimate: dict[str, Any]) -> str:
+    if _finite(estimate["value"]):
+        return f"{_number(estimate['value'])} s"
+    return f"more than {_number(estimate['low'])} s"
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _number(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    if not _finite(value):
+        return "∞"
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}"
+
+
+def _figure_of_film(film: Film) -> str:
+    data = base64.b64encode(Path(film.path).read_bytes()).decode()
+    source = f"data:video/mp4;base64,{data}"
+    return (
+        f"<figure><video src='{source}' autoplay loop muted playsinline controls></video>"
+        f"<figcaption>{_text(film.caption)}</figcaption></figure>"
+    )
+
+
+def _text(value: str) -> str:
+    return html.escape(str(value))
+
+
+_NOTE = (
+    "Small print beside a number is its 95% interval, from the count alone (exact Poisson). After a drop the hand gets "
+    "a fresh grasp. α is the strength of guidance in 1/m², λ = 2αs² the same in units of the motion's own spread s; at "
+    "α = 0 the controller moves as it likes and the operator is not heard. All rows begin from the same grasps, goals "
+    "and directions of gravity."
+)
+_STYLE = """
+:root { color-scheme: light dark; --paper: #fcfcfd; --ink: #1d2430; --faint: #68717f; --line: #d9dee5; --best: #e8f1ff }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #12161c; --ink: #e3e8ef; --faint: #94a0b0; --line: #2c3440; --best: #18283f } }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif }
+main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 5rem }
+h1 { font-size: 2rem; margin: 0 0 1rem; letter-spacing: -0.02em }
+h2 { font-size: 1.15rem; margin: 2.75rem 0 0.75rem }
+.lead { font-size: 1.15rem; margin: 0.5rem 0 }
+.note, small, figcaption, dt { color: var(--faint) }
+small { font-size: 0.8em; white-space: nowrap }
+figure { margin: 1.25rem 0 }
+figure svg { width: 100%; height: auto; max-height: 22rem }
+video { width: 100%; max-width: 46rem; border: 1px solid var(--line); border-radius: 8px; display: block }
+figcaption { font-size: 0.9rem; margin-top: 0.4rem }
+.scroll { overflow-x: auto }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
+th { text-align: left; font-weight: 600; font-size: 0.85rem; color: var(--faint) }
+th, td { padding: 0.35rem 0.9rem 0.35rem 0.5rem; border-bottom: 1px solid var(--line); white-space: nowrap }
+td.first { font-weight: 600 }
+tr.best td:not(.name) { background: var(--best) }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1.5rem }
+dd { margin: 0 }
+details { border-top: 1px solid var(--line); padding: 0.6rem 0 }
+summary { cursor: pointer; font-weight: 600 }
+pre { overflow-x: auto; font-size: 0.8rem; line-height: 1.45 }
+"""

@@ -1,0 +1,59 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dexgen_jax.evaluation import operators
+
+WANTED = jnp.array([0.2, -0.4, 0.0])
+
+
+def _many(operator, count=4000):
+    keys = jax.random.split(jax.random.PRNGKey(0), count)
+    return np.asarray(jax.vmap(lambda key: operator.act(WANTED, key))(keys))
+
+
+def test_the_expert_itself_and_stillness():
+    key = jax.random.PRNGKey(0)
+    np.testing.assert_allclose(operators.clean().act(WANTED, key), WANTED)
+    np.testing.assert_allclose(operators.clean(2.0).act(WANTED, key), 2 * WANTED)
+    np.testing.assert_array_equal(operators.still().act(WANTED, key), 0)
+
+
+def test_noise_is_uniform_around_the_expert_and_its_own_on_every_joint():
+    acts = _many(operators.noisy(0.3)) - np.asarray(WANTED)
+    assert np.abs(acts).max() <= 0.3 + 1e-6
+    np.testing.assert_allclose(acts.std(0), 0.3 / np.sqrt(3), rtol=0.05)
+    np.testing.assert_allclose(np.corrcoef(acts.T), np.eye(3), atol=0.05)
+
+
+def test_slowness_scales_all_joints_alike():
+    acts = _many(operators.slow(0.5))
+    gain = acts[:, 0] / 0.2
+    np.testing.assert_allclose(acts[:, 1], -0.4 * gain, atol=1e-6)
+    assert gain.min() >= 0 and gain.max() <= 0.5
+    np.testing.assert_allclose(gain.mean(), 0.25, atol=0.01)
+
+
+def test_actions_never_leave_the_allowed_range():
+    assert np.abs(_many(operators.noisy(1.5))).max() == 1.0
+    assert (np.abs(_many(operators.noisy(1.5))) == 1.0).mean() > 0.1
+
+
+def test_all_operators_run_in_one_compiled_program():
+    traces = []
+
+    @jax.jit
+    def act(operator, key):
+        traces.append(1)
+        return operator.act(WANTED, key)
+
+    for name in ("noisy 0.75", "noisy 1.5", "slow 0.5", "clean", "still", "random"):
+        act(operators.parse(name), jax.random.PRNGKey(0))
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize("name", ["nosy 0.75", "noisy", "noisy much", "still 3"])
+def test_an_unknown_operator_is_named_with_the_known_ones(name):
+    with pytest.raises(ValueError, match=f"no operator '{name}'; an operator is one of noisy, slow, clean"):
+        operators.parse(name)
