@@ -50,7 +50,7 @@ def split_config_argument(argv: list[str], default: str) -> tuple[str, list[str]
 
 
 def load(argument: str, folder: Path) -> ConfigDict:
-    """The locked config of `argument`, FILE[:SIZE]; `folder` holds the files to name when there is no such file."""
+    """The config of `argument`, FILE[:SIZE]; `folder` holds the files to name when there is no such file."""
     name, _, size = argument.partition(":")
     path = Path(name)
     if not path.is_file():
@@ -63,7 +63,7 @@ def load(argument: str, folder: Path) -> ConfigDict:
     if size and size not in sizes:
         raise ValueError(f"{path} has no size {size!r}; sizes: {', '.join(sizes)}")
     config = module.get_config(size) if size else module.get_config()
-    return config.lock()
+    return config
 
 
 def _overrides(arguments: list[str]) -> Iterator[str]:

@@ -189,6 +189,13 @@ def test_several_processes_only_where_the_environment_says_so():
     assert launch.distributed_arguments(named) == wanted
 
 
+def test_a_stage_cannot_invent_a_setting(stage, tmp_path):
+    config = command_line.read(["toy_stage.py", "--config.seed=3"], tmp_path / "configs" / "toy_stage.py")
+    assert config.seed == 3
+    with pytest.raises(AttributeError, match="locked"):
+        config.ppo.num_env = 4
+
+
 def test_flatten_by_hand():
     nested = {"a": 1, "b": {"c": 2, "d": {"e": ()}}, "f": {}}
     assert command_line.flatten(nested) == {"a": 1, "b.c": 2, "b.d.e": (), "f": {}}
