@@ -118,14 +118,14 @@ class Anygrasp(Env):
             "truncation": ((age >= config.episode_steps) & ~drop).astype(jnp.float32),
         }
         events = {"success": terms["success"], "drop": terms["drop"], "blown_up": 1.0 - physics.finite}
-        metrics = {f"reward/{name}": value for name, value in weighted.items()} | events
+        metrics = {f"reward_{name}": value for name, value in weighted.items()} | events
         return state.replace(
             pipeline_state=physics, obs=self._observe(physics, info), reward=sum(weighted.values()),
             done=drop.astype(jnp.float32), metrics=metrics, info=info | self._views(physics, world),
         )  # fmt: skip
 
     def _term_names(self) -> list[str]:
-        return [f"reward/{field.name}" for field in dataclasses.fields(RewardWeights)]
+        return [f"reward_{field.name}" for field in dataclasses.fields(RewardWeights)]
 
     def _read(self, key: jax.Array, physics: PhysicsState, offset: jax.Array) -> jax.Array:
         q = physics.joints(self.hand)

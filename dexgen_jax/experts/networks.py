@@ -143,9 +143,16 @@ class Expert:
 
     def act(self, obs: dict[str, jax.Array], key: jax.Array | None = None) -> jax.Array:
         """The action (n,) for one observation; the distribution's mean, or a sample if `key` is given."""
-        networks = ActorCritic(NetworkConfig(actor=tuple(self.config["actor"])), self.params["log_std"].shape[0])
+        shape = NetworkConfig(actor=tuple(self.config["actor"]), log_std=tuple(self.config["log_std"]))
+        networks = ActorCritic(shape, self.params["log_std"].shape[0])
         gaussian = networks.policy(self.params, {"state": self.stats}, obs)
         return gaussian.mean if key is None else gaussian.sample(key)
+
+    @classmethod
+    def of(cls, networks: ActorCritic, params: dict, stats: dict[str, RunningStats], made: dict) -> "Expert":
+        """Takes from a training what acting needs; `made` says how it was trained and stays with it."""
+        config = {"actor": list(networks.config.actor), "log_std": list(networks.config.log_std), "made": made}
+        return cls(config, {"actor": params["actor"], "log_std": params["log_std"]}, stats["state"])
 
     def save(self, folder: str | Path) -> None:
         """Writes `config.json` and `weights.npz`."""

@@ -5,6 +5,7 @@ Source: arXiv:1707.06347; the step size follows the divergence as in rl_games an
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -100,6 +101,17 @@ def iteration(
     return state.replace(
         params=params, optimizer=optimizer, stats=stats, learning_rate=learning_rate, env=env_state, step=state.step + 1
     ), metrics
+
+
+def check_finite(metrics: dict[str, float], iteration: int) -> dict[str, float]:
+    """Returns `metrics` unchanged; raises FloatingPointError naming what stopped being a number, and when."""
+    broken = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if broken:
+        raise FloatingPointError(
+            f"{', '.join(broken)} not finite at or before iteration {iteration}; the last checkpoint is sound: "
+            "lower the learning rate or look at the reward terms, and start again"
+        )
+    return metrics
 
 
 def _optimizer(config: PPOConfig) -> optax.GradientTransformation:

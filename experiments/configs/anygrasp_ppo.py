@@ -1,0 +1,59 @@
+"""Settings of anygrasp_ppo.py: task, networks and PPO.
+
+Reproduces: arXiv:2502.04307, section III-B; `:gpu` has the paper's networks, batch and number of environments.
+Time on 2 cores: smoke 30 s, laptop about 50 min. Expected: README, table of results.
+Command: python experiments/anygrasp_ppo.py --config=experiments/configs/anygrasp_ppo.py:laptop
+"""
+
+from ml_collections import ConfigDict
+
+OBJECTS = {"smoke": "cube_55,sphere_64,cylinder_56_60", "laptop": "train", "gpu": "train"}
+
+
+def get_config(size: str = "laptop") -> ConfigDict:
+    config = ConfigDict()
+    config.run_dir = "runs/expert"  # folder of the run
+    config.grasps = ""  # folder of grasp files; empty is <run_dir>/grasps
+    config.seed = 0
+    config.objects = OBJECTS[size]  # a set of the catalogue or object names with commas
+    config.engine = "auto"  # physics backend: auto, native, mjx or warp
+    config.threads = 0  # of the native backend; 0 is all cores
+    config.iterations = {"smoke": 20, "laptop": 400, "gpu": 12_000}[size]  # rollouts followed by an update
+    config.log_every = 5  # iterations
+    config.checkpoint_every = 20  # iterations
+    config.eval_envs = {"smoke": 64, "laptop": 256, "gpu": 1024}[size]
+    config.eval_steps = {"smoke": 100, "laptop": 600, "gpu": 600}[size]  # control steps of 0.1 s
+
+    config.env = ConfigDict()  # fields of AnygraspConfig; nested ones too, e.g. --config.env.reward.drop=-5
+    config.env.position_tolerance = 0.025  # m
+    config.env.angle_tolerance = 0.4  # rad
+    config.env.joint_tolerance = 0.6  # rad, root mean square
+    config.env.hold_steps = 2  # control steps a goal must be held
+    config.env.episode_steps = 200  # control steps until truncation
+    config.env.reward = ConfigDict()
+    config.env.reward.position = 0.5  # per 2 cm nearer
+    config.env.reward.rotation = 2.0  # per 0.4 rad nearer
+    config.env.reward.joints = 0.25  # per 0.3 rad nearer
+    config.env.reward.success = 10.0  # per goal held
+    config.env.reward.drop = -5.0  # per drop
+    config.env.reward.tip_speed = 0.0  # per m/s of the fingertips: negative makes a calm expert
+    config.env.randomization = ConfigDict()
+    config.env.randomization.gravity_angle = 3.1416  # rad around palm-up; pi is any direction
+
+    config.graph = ConfigDict()
+    config.graph.neighbours = 16 if size != "smoke" else 8  # goals to draw from at each grasp
+    config.graph.min_angle = 0.55  # rad: goals lie outside the success tolerance
+
+    config.network = ConfigDict()
+    widths = {"smoke": (64, 64), "laptop": (256, 128, 64), "gpu": (1024, 512, 512, 256, 256)}[size]
+    config.network.actor = widths
+    config.network.critic = widths
+    config.ppo = ConfigDict()
+    config.ppo.num_envs = {"smoke": 256, "laptop": 2048, "gpu": 8192}[size]  # per device
+    config.ppo.horizon = 16  # control steps between updates
+    config.ppo.epochs = 4
+    config.ppo.minibatches = {"smoke": 2, "laptop": 4, "gpu": 16}[size]  # gpu: 8192 samples each, the paper's batch
+    config.ppo.learning_rate = 5e-4  # at the start; the divergence moves it
+    config.ppo.target_kl = 0.012  # nat per update step
+    config.ppo.entropy_cost = 0.002
+    return config
