@@ -188,7 +188,7 @@ class Dataset:
                 result[rows] = pending.result()
             except ValueError as error:
                 file = _block_file(name, column, block)
-                raise ValueError(_damaged(self.folder, file, block, "wrong checksum")) from error
+                raise ValueError(_damaged(self.folder, file, "wrong checksum")) from error
         return result
 
 
@@ -210,22 +210,19 @@ def open_dataset(folder: str | Path, hand: Hand | None = None) -> Dataset:
     blocks = _committed(folder)
     if not blocks:
         raise ValueError(f"dataset {folder} has no committed block yet; run experiments/collect_dataset.py to the end")
-    for block, marker in blocks.items():
+    for marker in blocks.values():
         for file, size in marker["files"].items():
             path = folder / file
             found = path.stat().st_size if path.exists() else None
             if found != size:
                 fault = "is missing" if found is None else f"has {found} bytes instead of {size}"
-                raise ValueError(_damaged(folder, file, block, fault))
+                raise ValueError(_damaged(folder, file, fault))
     table = {name: Column(**(c | {"shape": tuple(c["shape"])})) for name, c in attributes["columns"].items()}
     return Dataset(folder, attributes, table, Layout(**attributes["layout"]), tuple(blocks))
 
 
-def _damaged(folder: Path, file: str, block: int, fault: str) -> str:
-    return (
-        f"dataset file {folder / file} is damaged ({fault}): delete {_marker(folder, block)} "
-        "and run experiments/collect_dataset.py again, which makes this block anew"
-    )
+def _damaged(folder: Path, file: str, fault: str) -> str:
+    return f"dataset file {folder / file} is damaged ({fault}): delete {folder} and collect it again"
 
 
 def _marker(folder: Path, block: int) -> Path:

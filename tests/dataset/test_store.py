@@ -150,7 +150,7 @@ def test_a_file_that_was_cut_short_is_named(tmp_path, fault):
     else:
         path.write_bytes(path.read_bytes()[:-50])
     words = "is missing" if fault == "missing" else r"has \d+ bytes instead of \d+"
-    with pytest.raises(ValueError, match=rf"target/c/1/0/0 is damaged \({words}\): delete .*committed/00001\.json and"):
+    with pytest.raises(ValueError, match=rf"target/c/1/0/0 is damaged \({words}\): delete .* and collect"):
         store.open_dataset(tmp_path)
 
 

@@ -1,0 +1,81 @@
+"""Records the expert at work, slowed down, sped up and disturbed, as the dataset that the controller learns from.
+
+Reproduces: the data of DexterityGen (arXiv:2502.04307, section III-B, appendix A): rollouts of experts of several
+styles with domain randomisation. Drops are kept; the reader leaves out the 2 seconds before them.
+Time: about 4,000 rows a second on 2 cores (`:laptop`, 250,000 rows, 7 hours of manipulation: 1 minute).
+Expected: a drop every 10 to 50 s with the disturbances; 57 bytes a row on disk, and 60 for what only a simulator knows.
+Command: python experiments/collect_dataset.py --config=experiments/configs/collect_dataset.py:laptop
+"""
+
+from pathlib import Path
+
+import jax
+import launch
+import numpy as np
+from anygrasp_ppo import build_env
+from ml_collections import ConfigDict
+
+import dexgen_jax
+from dexgen_jax.dataset import collect, store, windows
+from dexgen_jax.experts.networks import Expert
+from dexgen_jax.objects import catalog
+from dexgen_jax.physics.engine import CONTROL_HZ
+from dexgen_jax.run_log import RunLog
+
+EVENTS = {"drops": windows.DROP, "goals": windows.SUCCESS, "invalid": windows.INVALID}
+
+
+def load_expert(config: ConfigDict) -> tuple[Expert, ConfigDict]:
+    """The expert a stage uses, and the stage's config with the task it was trained in, changed by `config.env`."""
+    expert = Expert.from_pretrained(config.expert or Path(config.run_dir) / "expert")
+    trained_in = ConfigDict(config.to_dict())
+    trained_in.env = ConfigDict({**expert.config["made"], **config.env.to_dict()})
+    return expert, trained_in
+
+
+def run(config: ConfigDict, log: RunLog) -> dict:
+    """Writes the blocks that are still missing; block i depends on the seed and i alone."""
+    expert, env_config = load_expert(config)
+    env = build_env(env_config)
+    behaviour = collect.Behaviour(**config.behaviour.to_dict())
+    layout = store.Layout(**config.layout.to_dict())
+    made = {
+        "control_hz": CONTROL_HZ, "objects": catalog.names(config.objects), "dexgen_jax": dexgen_jax.__version__,
+        "made": {"seed": config.seed, "behaviour": config.behaviour.to_dict(), "env": env_config.env.to_dict()},
+    }  # fmt: skip
+    folder = Path(config.run_dir) / "dataset"
+    writer = store.create(folder, env.hand, layout, made)
+
+    @jax.jit
+    def record(key: jax.Array) -> dict[str, jax.Array]:
+        return collect.record(env, lambda obs, key: expert.act(obs), behaviour, key, layout.streams, layout.rows)
+
+    missing, block_rows = writer.missing(), layout.streams * layout.rows
+    done = layout.blocks - len(missing)
+    with log.progress("recording", layout.blocks * block_rows, "rows", done * block_rows) as bar:
+        for block in missing:
+            columns = collect.to_columns(record(jax.random.fold_in(jax.random.PRNGKey(config.seed), block)))
+            writer.write(block, columns)
+            counts = {name: int((columns["flags"] & bit > 0).sum()) for name, bit in EVENTS.items()}
+            seconds = block_rows / CONTROL_HZ
+            log.write(block, {f"{name}_per_minute": 60 * count / seconds for name, count in counts.items()})
+            bar.advance(block_rows, **counts)
+    return describe(store.open_dataset(folder, env.hand), config.drop_seconds)
+
+
+def describe(dataset: store.Dataset, drop_seconds: float) -> dict:
+    """What the dataset holds; `kept` is the share of rows outside the last `drop_seconds` [s] before a drop."""
+    flags = dataset.read(["flags"])["flags"]
+    counts = {name: int((flags & bit > 0).sum()) for name, bit in EVENTS.items()}
+    usable = len(windows.valid_index(flags, 1, 1, round(drop_seconds * CONTROL_HZ)))
+    bytes_on_disk = sum(path.stat().st_size for path in Path(dataset.folder).rglob("c/**/*") if path.is_file())
+    return {
+        "transitions": flags.size, "hours": flags.size / CONTROL_HZ / 3600, **counts, "kept": usable / flags.size,
+        "seconds_per_drop": flags.size / CONTROL_HZ / max(counts["drops"], 1),
+        "bytes_per_transition": bytes_on_disk / flags.size, "streams": dataset.num_streams, "rows": dataset.num_rows,
+        "disturbed": float(np.mean(flags & windows.PERTURBED > 0)),
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    launch.main(run)
