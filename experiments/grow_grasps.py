@@ -43,19 +43,20 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     with log.progress("growing grasps", len(names) * config.grasps_per_object, "grasps") as bar:
         for index, name in enumerate(names):
             grasps = _begin(folder, name, hand.name, config)
-            bar.advance(min(len(grasps), config.grasps_per_object))
+            bar.advance(min(len(grasps), config.grasps_per_object))  # grown before a restart
             key = jax.random.fold_in(jax.random.PRNGKey(config.seed), index)
             while len(grasps) < config.grasps_per_object:
                 batch = grasps.made["batches"]
                 if batch >= config.max_batches:
                     raise ValueError(
-                        f"{name}: only {len(grasps)} of {config.grasps_per_object} grasps held after {batch} batches of "
-                        f"{config.batch} candidates; raise max_batches or choose an object this hand can hold"
+                        f"{name}: only {len(grasps)} of {config.grasps_per_object} grasps held after {batch} batches "
+                        f"of {config.batch} candidates; raise max_batches or choose an object this hand can hold"
                     )
                 found = jax.device_get(attempt(jax.random.fold_in(key, batch), index))
-                before, grasps = len(grasps), _extend(grasps, found, config)
+                missing = config.grasps_per_object - len(grasps)
+                grasps = _extend(grasps, found, config)
                 library.save(folder, grasps)
-                bar.advance(min(len(grasps), config.grasps_per_object) - min(before, config.grasps_per_object), object=name)
+                bar.advance(min(missing, int(found.accepted.sum())), object=name)
                 log.write(batch, {f"accepted_share/{name}": float(found.accepted.mean())})
             totals["grasps"] += len(grasps)
             totals["candidates"] += grasps.made["batches"] * config.batch

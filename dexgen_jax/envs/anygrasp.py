@@ -1,7 +1,7 @@
 """Anygrasp-to-Anygrasp: bring hand and object from any grasp to another near it, and then on to the next.
 
-Source: arXiv:2502.04307, section III-B. An episode starts at a random grasp; goals roll on by nearest neighbours without a
-reset; it ends when the object is dropped (termination) or the time is up (truncation), which stay two arrays.
+Source: arXiv:2502.04307, section III-B. An episode starts at a random grasp; goals roll on by nearest neighbours
+without a reset; it ends when the object is dropped (termination) or the time is up (truncation), which stay two arrays.
 """
 
 import dataclasses
@@ -132,9 +132,8 @@ class Anygrasp(Env):
         return q + offset + self.config.randomization.joint_noise * jax.random.normal(key, q.shape)
 
     def _error(self, physics: PhysicsState, goal: jax.Array) -> observations.GoalError:
-        return observations.goal_error(
-            physics.joints(self.hand), physics.object_pose(self.hand), self.library.q[goal], self.library.object_pose[goal]
-        )
+        goal_q, goal_pose = self.library.q[goal], self.library.object_pose[goal]
+        return observations.goal_error(physics.joints(self.hand), physics.object_pose(self.hand), goal_q, goal_pose)
 
     def _reached(self, sizes: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         shift, angle, joints = sizes

@@ -1,8 +1,8 @@
 """What a policy sees: `state` for the actor, `privileged_state` for the critic.
 
 Experts never leave simulation (what leaves is their data), so besides proprioception and the goal relative to the
-present, as in the paper, the actor also sees the object's motion and gravity: it learns several times faster, and nothing
-downstream depends on it. The critic sees everything.
+present, as in the paper, the actor also sees the object's motion and gravity. Nothing downstream depends on it. The
+critic sees everything.
 """
 
 import jax

@@ -1,7 +1,7 @@
 """Reward terms of Anygrasp-to-Anygrasp by name, and their weights.
 
-The goal terms pay the *decrease* of the distance to the goal (a potential), so waiting near a goal earns nothing. What a
-sketch of this task showed: fear of dropping must be small beside the joy of a goal and rotation must weigh most, or
+The goal terms pay the *decrease* of the distance to the goal (a potential), so waiting near a goal earns nothing. What
+a sketch of this task showed: fear of dropping must be small beside the joy of a goal and rotation must weigh most, or
 position and joints are learned and rotation never is.
 """
 

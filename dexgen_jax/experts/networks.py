@@ -1,4 +1,4 @@
-"""The expert's networks: a Gaussian actor on `state`, a critic on `privileged_state`, and what normalises their inputs."""
+"""The expert's networks: a Gaussian actor on `state`, a critic on `privileged_state`, and the normaliser of both."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
 """Proximal policy optimisation, one pure iteration: roll out, estimate advantages, improve.
 
 Source: arXiv:1707.06347; the step size follows the divergence as in rl_games and RSL-RL. Written for one device: with
-`axis_name` set, gradients, statistics and divergences are averaged over the devices of that axis, under `shard_map` or `pmap`.
+`axis_name` set, gradients, statistics and divergences are averaged over the devices of that axis, under `shard_map` or
+`pmap`.
 """
 
 import dataclasses
@@ -80,7 +81,7 @@ def init(env: Env, networks: ActorCritic, config: PPOConfig, key: jax.Array, epi
 def iteration(
     env: Env, networks: ActorCritic, config: PPOConfig, state: TrainState, axis_name: str | None = None
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One rollout and one update; returns the new state and scalar metrics (means per control step where they are sums)."""
+    """One rollout and one update; returns the new state and scalar metrics, means per control step."""
     key = jax.random.fold_in(state.key, state.step)
     key_learn, key_roll = jax.random.split(key)
     if axis_name is not None:  # each device sees other noise but shuffles alike
@@ -103,15 +104,14 @@ def iteration(
     ), metrics
 
 
-def check_finite(metrics: dict[str, float], iteration: int) -> dict[str, float]:
-    """Returns `metrics` unchanged; raises FloatingPointError naming what stopped being a number, and when."""
+def check_finite(metrics: dict[str, float], iteration: int) -> None:
+    """Raises FloatingPointError naming what stopped being a number, and when."""
     broken = [name for name, value in metrics.items() if not math.isfinite(value)]
     if broken:
         raise FloatingPointError(
             f"{', '.join(broken)} not finite at or before iteration {iteration}; the last checkpoint is sound: "
             "lower the learning rate or look at the reward terms, and start again"
         )
-    return metrics
 
 
 def _optimizer(config: PPOConfig) -> optax.GradientTransformation:

@@ -1,8 +1,8 @@
 """GraspLibrary: validated grasps on disk, one file per object, and on the device as a graph of goals.
 
-File format (version 1): `<object>.npz` with `q`, `target` (N, n) float32 [rad], `object_pose` (N, 7) float32 [m, w x y z,
-palm frame] and `meta`, a JSON string that names hand and object, says how the grasps were made, and carries the SHA-256
-of the arrays, so a damaged file is never read as whole.
+File format (version 1): `<object>.npz` with `q`, `target` (N, n) float32 [rad], `object_pose` (N, 7) float32 [m,
+w x y z, palm frame] and `meta`, a JSON string that names hand and object, says how the grasps were made, and carries the
+SHA-256 of the arrays, so a damaged file is never read as whole.
 """
 
 import dataclasses
@@ -135,8 +135,8 @@ def assemble(objects: Sequence[ObjectGrasps], config: GraphConfig) -> GraspLibra
         found, distance = _nearest(grasps.q, grasps.object_pose, config)
         if len(grasps) <= config.neighbours or not np.isfinite(distance).all():
             raise ValueError(
-                f"object {grasps.object_name!r} has {len(grasps)} grasps, too few for {config.neighbours} goals at least "
-                f"{config.min_angle} rad away from each; grow more, or ask for fewer neighbours"
+                f"object {grasps.object_name!r} has {len(grasps)} grasps, too few for {config.neighbours} goals at "
+                f"least {config.min_angle} rad away from each; grow more, or ask for fewer neighbours"
             )
         neighbours.append(found + first)
         first += len(grasps)

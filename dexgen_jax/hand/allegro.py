@@ -51,7 +51,8 @@ def build_spec() -> mujoco.MjSpec:
     for i, y in enumerate(_PALM_CAPSULES):
         ends = (-0.0093, y, -0.0746), (-0.0093, y, -0.0204)
         _add_capsule(palm, f"palm_{i}", ends, 0.0204)
-    _add_touch(spec, palm, "palm", mujoco.mjtGeom.mjGEOM_BOX, (-0.0093, 0, -0.0475), (0.022, 0.0575, 0.0485))
+    box = {"pos": (-0.0093, 0, -0.0475), "size": (0.022, 0.0575, 0.0485)}
+    _add_touch(spec, palm, "palm", mujoco.mjtGeom.mjGEOM_BOX, **box)
     for finger in FINGERS:
         _add_finger(spec, palm, finger, _THUMB_LINKS if finger == "th" else _FINGER_LINKS)
     return spec
@@ -96,10 +97,9 @@ def _add_actuator(spec: mujoco.MjSpec, joint: str) -> None:
     )  # fmt: skip
 
 
-def _add_touch(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, kind: int, pos=(0, 0, 0), size=(), **place) -> None:
+def _add_touch(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, kind: int, **place) -> None:
     site = f"{name}_touch"
-    where = place or {"pos": pos}
-    body.add_site(name=site, type=kind, size=size, **where)
+    body.add_site(name=site, type=kind, **place)
     spec.add_sensor(name=site, type=mujoco.mjtSensor.mjSENS_TOUCH, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=site)
 
 

@@ -85,7 +85,8 @@ def describe(name: str, spec: Callable[[], mujoco.MjSpec], fingers: tuple[str, .
     if missing:
         raise ValueError(f"hand {name!r}: no site named {missing}; it has {sites}")
     return Hand(
-        name=name, spec=spec, joint_names=joints, lower=model.jnt_range[:, 0].copy(), upper=model.jnt_range[:, 1].copy(),
+        name=name, spec=spec, joint_names=joints,
+        lower=model.jnt_range[:, 0].copy(), upper=model.jnt_range[:, 1].copy(),
         keypoint_names=keypoints, num_tips=len(fingers), tip_radius=tip_radius,
         touch_names=tuple(model.sensor(i).name for i in range(model.nsensor)),
         kp=float(model.actuator_gainprm[0, 0]), kd=float(-model.actuator_biasprm[0, 2]),

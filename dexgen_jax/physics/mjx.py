@@ -1,7 +1,7 @@
 """MJX behind the same pure step: MJX-JAX wherever XLA runs (TPUs, and a CPU for comparison), MJX-Warp on NVIDIA GPUs.
 
 Geom types are static in MJX, so the scene has a slot for every kind (`shapes.layout`), and a world switches slots off.
-Simulator data is rebuilt from plain arrays inside every step: nothing but arrays has to survive a reset or a checkpoint.
+Simulator data is rebuilt from plain arrays inside every step: only arrays have to survive a reset or a checkpoint.
 """
 
 from collections.abc import Callable
@@ -33,8 +33,9 @@ def advance(scene: Scene, substeps: int, backend: str) -> Callable[[PhysicsState
             )
             data = jax.lax.fori_loop(0, substeps, lambda _, d: mjx.step(model, d), data)
         return state.replace(
-            qpos=data.qpos, qvel=data.qvel, warmstart=data.qacc_warmstart, torque=data.actuator_force, touch=data.sensordata
-        )
+            qpos=data.qpos, qvel=data.qvel, warmstart=data.qacc_warmstart,
+            torque=data.actuator_force, touch=data.sensordata,
+        )  # fmt: skip
 
     return step
 

@@ -40,7 +40,8 @@ class _Simulators:
     """One `mujoco.batch.Batch` per batch size, used by one caller at a time."""
 
     OUTPUTS = {
-        "qpos": "qpos", "qvel": "qvel", "warmstart": "qacc_warmstart", "torque": "actuator_force", "touch": "sensordata",
+        "qpos": "qpos", "qvel": "qvel", "warmstart": "qacc_warmstart",
+        "torque": "actuator_force", "touch": "sensordata",
     }  # fmt: skip
 
     def __init__(self, scene: Scene, substeps: int, threads: int):
