@@ -6,6 +6,7 @@ A script defines `run(config, log) -> dict` and calls `launch.main(run)`. The sa
 was stopped, and prints the result of one that is done.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -24,6 +25,9 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from dexgen_jax import run_log
+
+with contextlib.redirect_stdout(None):  # MJX prints that Warp is not installed, and it need not be
+    import mujoco.mjx  # noqa: F401
 
 # Script -> its folder inside the run folder, in the order in which data flows.
 STAGES = {
