@@ -73,7 +73,7 @@ class Anygrasp(Env):
             "goals": jnp.zeros((), jnp.int32),
             "truncation": zero,
         }
-        info["reading"] = info["last_reading"] = self._read(key_read, physics, info["joint_offset"])
+        info["reading"] = self._read(key_read, physics, info["joint_offset"])
         metrics = {name: zero for name in (*self._term_names(), *_EVENTS)}
         state = State(physics, {}, zero, zero, metrics, info | self._views(physics, world))
         return state.replace(obs=self._observe(physics, info))
@@ -109,7 +109,6 @@ class Anygrasp(Env):
             "rng": rng,
             "world": world,
             "target": target,
-            "last_reading": info["reading"],
             "reading": self._read(key_read, physics, info["joint_offset"]),
             "goal": jnp.where(success, self.library.draw_goal(key_goal, goal), goal),
             "held": jnp.where(success, 0, held),
@@ -154,9 +153,7 @@ class Anygrasp(Env):
     def _observe(self, physics: PhysicsState, info: dict) -> dict[str, jax.Array]:
         error = self._error(physics, info["goal"])
         error = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
-        seen = observations.actor(
-            self.hand, info["reading"], info["last_reading"], info["target"], physics, error, info["world"]
-        )
+        seen = observations.actor(self.hand, info["reading"], info["target"], physics, error, info["world"])
         everything = observations.critic(seen, physics, physics.joints(self.hand), info["world"], info["held"])
         return {"state": seen, "privileged_state": everything}
 

@@ -1,8 +1,8 @@
 """What a policy sees: `state` for the actor, `privileged_state` for the critic.
 
 Experts never leave simulation (what leaves is their data), so besides proprioception and the goal relative to the
-present, as in the paper, the actor also sees the object's motion and gravity. Nothing downstream depends on it. The
-critic sees everything.
+present, as in the paper, the actor also sees the object and gravity. Nothing downstream depends on it. The critic sees
+everything.
 """
 
 import jax
@@ -37,32 +37,36 @@ def goal_error(q: jax.Array, object_pose: jax.Array, goal_q: jax.Array, goal_pos
 
 
 def actor(
-    hand: Hand, reading: jax.Array, last_reading: jax.Array, target: jax.Array, physics: PhysicsState, error: GoalError,
-    world: World,
+    hand: Hand, reading: jax.Array, target: jax.Array, physics: PhysicsState, error: GoalError, world: World
 ) -> jax.Array:
-    """Joint readings and targets, motion of the object, the goal relative to the present, gravity: (d,), near 1.
+    """Joints and their targets, the goal relative to the present, the object and gravity: (d,), near 1.
 
-    `reading` (n,) and `last_reading` (n,) [rad] carry the sensors' noise; `error.joints` must be taken from them.
+    `reading` (n,) [rad] carries the sensors' noise; `error.joints` must be taken from it.
     """
     middle, half = 0.5 * (hand.upper + hand.lower), 0.5 * (hand.upper - hand.lower)
     pose = physics.object_pose(hand)
-    object_velocity = physics.qvel[hand.num_joints :]
+    joint_speed, object_velocity = jnp.split(physics.qvel, [hand.num_joints])
     tips = kinematics.keypoints(hand, reading)[: hand.num_tips] - pose[:3]
+    # Two axes of the object's frame: unlike a quaternion they have no second sign and no jump.
+    axes = rotation.rotate(pose[None, 3:], jnp.eye(3)[:2])
     return jnp.concatenate([
-        (reading - middle) / half, (reading - last_reading) * 10.0, (target - reading) * 3.0,
-        (tips * _DECIMETRE).reshape(-1),
-        pose[:3] * _DECIMETRE, object_velocity[:3] * 5.0, object_velocity[3:] * 0.5,
-        error.position * 5 * _DECIMETRE, error.rotation * 2.0, error.joints, world.gravity / STANDARD_GRAVITY,
+        (reading - middle) / half, joint_speed * 0.2, (target - reading) * 3.0, (tips * _DECIMETRE).reshape(-1),
+        error.position * 5 * _DECIMETRE, error.rotation * 2.0, error.joints,
+        pose[:3] * _DECIMETRE, axes.reshape(-1), object_velocity[:3] * 5.0, object_velocity[3:] * 0.5,
+        _extent(world) * 20.0, world.gravity / STANDARD_GRAVITY,
     ])  # fmt: skip
 
 
 def critic(seen: jax.Array, physics: PhysicsState, q: jax.Array, world: World, held: jax.Array) -> jax.Array:
     """The actor's view `seen` and what only a simulator knows, (d + ...,)."""
-    thing = world.object
-    extent = jnp.max(jnp.where(thing.on[:, None], jnp.abs(thing.position) + thing.size, 0.0), axis=0)
     return jnp.concatenate([
-        seen, q, physics.qvel[: q.shape[0]] * 0.2, physics.torque, jnp.tanh(physics.touch),
-        physics.qpos[-4:], extent * 20.0, world.push,
+        seen, q, physics.torque, jnp.tanh(physics.touch), world.push,
         jnp.stack([world.mass * 5.0, world.object_friction, world.hand_friction, world.kp_scale, world.kd_scale]),
         held[None].astype(jnp.float32),
     ])  # fmt: skip
+
+
+def _extent(world: World) -> jax.Array:
+    """How far the object's slots reach along its own axes, (3,) m; their own turns are left out."""
+    thing = world.object
+    return jnp.max(jnp.where(thing.on[:, None], jnp.abs(thing.position) + thing.size, 0.0), axis=0)
