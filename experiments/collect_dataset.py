@@ -28,9 +28,10 @@ EVENTS = {"drops": windows.DROP, "goals": windows.SUCCESS, "invalid": windows.IN
 def load_expert(config: ConfigDict) -> tuple[Expert, ConfigDict]:
     """The expert a stage uses, and the stage's config with the task it was trained in, changed by `config.env`."""
     expert = Expert.from_pretrained(config.expert or Path(config.run_dir) / "expert")
-    trained_in = ConfigDict(config.to_dict())
-    trained_in.env = ConfigDict({**expert.config["made"], **config.env.to_dict()})
-    return expert, trained_in
+    task = ConfigDict(expert.config["made"])
+    with task.ignore_type():
+        task.update(config.env)
+    return expert, ConfigDict({**config.to_dict(), "env": task})
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:

@@ -75,9 +75,9 @@ def headline(name: str, comparison: dict[str, Any]) -> str:
     alone, helped = (_hold(comparison[who]["hold_time"]) for who in ("unassisted", "assisted"))
     value, low, high = ratio["value"], ratio["low"], ratio["high"]
     who = f"The <b>{_text(name)}</b> operator holds an object for <b>{helped}</b> per drop with help, {alone} alone"
-    interval = f"95% interval {_number(low)} to {_number(high)}" if _finite(high) else f"at least {_number(low)} at 95%"
     if not _finite(value):
-        return f"{who} ({interval} times as long)."
+        return f"{who}: at least {_number(low)} times as long, with 95% confidence."
+    interval = f"95% interval {_number(low)} to {_number(high)}"
     verdict = "" if low > 1 or high < 1 else "; within counting noise, no difference"
     return f"{who}: <b>{_number(value)} times as long</b> ({interval}{verdict})."
 

@@ -1,6 +1,7 @@
 """From rendered frames to a film: captions, a gravity arrow, tiles side by side, and an mp4 that browsers play."""
 
 import functools
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -86,14 +87,13 @@ def beside(*tiles: np.ndarray, gap: int = 6) -> np.ndarray:
 def write_mp4(path: str | Path, frames: np.ndarray, fps: float) -> None:
     """Writes uint8 (frames, h, w, 3) as H.264; odd sides lose one pixel, which yuv420p cannot hold."""
     height, width = (side - side % 2 for side in frames.shape[1:3])
-    writer = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=fps, codec="libx264", pix_fmt_out="yuv420p", macro_block_size=2, quality=None,
-        output_params=["-crf", "25", "-preset", "medium", "-movflags", "+faststart"], ffmpeg_log_level="error",
-    )  # fmt: skip
-    writer.send(None)
-    for frame in frames:
-        writer.send(np.ascontiguousarray(frame[:height, :width]))
-    writer.close()
+    raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
+    coded = "-c:v libx264 -pix_fmt yuv420p -crf 25 -preset medium -movflags +faststart"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), *f"-y -loglevel error {raw} -an {coded}".split(), str(path)]
+    data = np.ascontiguousarray(frames[:, :height, :width]).tobytes()
+    done = subprocess.run(command, input=data, capture_output=True, check=False)
+    if done.returncode:
+        raise OSError(f"ffmpeg could not write {path}: {done.stderr.decode(errors='replace').strip()}")
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 import imageio_ffmpeg
 import numpy as np
+import pytest
 
 from dexgen_jax.viz import video
 
@@ -52,3 +53,8 @@ def test_mp4_can_be_read_back(tmp_path):
     read = [np.frombuffer(data, np.uint8).mean() for data in reader]
     assert meta["size"] == (96, 64) and meta["fps"] == 20 and "h264" in meta["codec"] and "yuv420p" in meta["pix_fmt"]
     assert len(read) == 12 and read[0] < 10 and read[-1] > 200
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(OSError, match=r"ffmpeg could not write .*nowhere/film\.mp4"):
+        video.write_mp4(tmp_path / "nowhere" / "film.mp4", np.zeros((2, 16, 16, 3), np.uint8), fps=10)

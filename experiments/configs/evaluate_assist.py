@@ -1,0 +1,56 @@
+"""Settings of evaluate_assist.py: which operators are helped, how strongly, and how long they are watched.
+
+Reproduces: arXiv:2502.04307, figure 8: its four operators and its grid of alpha (`:gpu`).
+Time on 2 cores: smoke 40 s, laptop 5 min. Expected: see the script.
+Command: python experiments/evaluate_assist.py --config=experiments/configs/evaluate_assist.py:laptop
+"""
+
+from ml_collections import ConfigDict
+
+SIZES = {
+    "smoke": dict(
+        objects="cube_55,sphere_64,cylinder_56_60", num_envs=32, seconds=10.0, operators=("noisy 0.75",),
+        alphas=(0.0, 750.0), film_seconds=2.0,
+    ),
+    "laptop": dict(
+        objects="train", num_envs=128, seconds=30.0, operators=("noisy 0.75", "noisy 1.5", "slow 0.5"),
+        alphas=(0.0, 150.0, 750.0, 3000.0), film_seconds=10.0,
+    ),
+    "gpu": dict(
+        objects="train", num_envs=4096, seconds=60.0, operators=("noisy 0.75", "noisy 1.5", "slow 0.5", "slow 1"),
+        alphas=(0.0, 150.0, 300.0, 750.0, 1500.0, 3000.0), film_seconds=15.0,
+    ),
+}  # fmt: skip
+
+
+def get_config(size: str = "laptop") -> ConfigDict:
+    """The settings of one size: smoke, laptop or gpu."""
+    scale = SIZES[size]
+    config = ConfigDict()
+    config.run_dir = "runs/evaluation"  # folder of the run; rows go to its evaluation/, the report to report.html
+    config.seed = 0
+    config.expert = ""  # folder of the expert; empty is <run_dir>/expert
+    config.controller = ""  # folder of the controller; empty is <run_dir>/controller
+    config.grasps = ""  # folder of grasp files; empty is <run_dir>/grasps
+    config.objects = scale["objects"]  # a set of the catalogue or object names with commas
+    config.engine = "auto"  # physics backend: auto, native, mjx or warp
+    config.threads = 0  # of the native backend; 0 is all cores
+    config.num_envs = scale["num_envs"]  # environments in every row
+    config.seconds = scale["seconds"]  # simulated s of every environment
+    config.operators = scale["operators"]  # to be helped: kind and amplitude, see dexgen_jax/evaluation/operators.py
+    config.references = ("clean", "still", "random")  # operators that are only watched
+    config.alphas = scale["alphas"]  # 1/m2, strengths of guidance; at 0 the operator is not heard
+    config.mode = "default"  # task label given to the controller
+
+    config.film = ConfigDict()
+    config.film.operators = scale["operators"][:2]  # operators to film
+    config.film.seconds = scale["film_seconds"]  # s
+    config.film.width, config.film.height = 288, 240  # pixels of each of the two pictures
+    config.film.traced = 16  # environments to choose the filmed one from
+
+    config.graph = ConfigDict()
+    config.graph.neighbours = 16 if size != "smoke" else 8  # goals to draw from at each grasp
+    config.graph.min_angle = 0.55  # rad: goals lie outside the success tolerance
+    config.env = ConfigDict()  # changes to the task the expert was trained in (fields of AnygraspConfig)
+    config.env.episode_steps = 100_000  # control steps: no time limit, an object is held until it drops
+    return config

@@ -1,0 +1,107 @@
+"""What evaluate_assist.py leaves in its folder, so that a killed run continues, and what the report takes from a run.
+
+    evaluation/rows.jsonl     one line per finished row
+    evaluation/traces/        the first seconds of a few environments of each row: what films are made of
+    evaluation/films/         mp4
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import launch
+import numpy as np
+from flax import serialization
+from ml_collections import ConfigDict
+
+from dexgen_jax.evaluation import assist, report
+from dexgen_jax.objects.shapes import ObjectParams
+from dexgen_jax.physics.scene import Scene
+from dexgen_jax.run_log import atomic_write, read_metrics, to_json
+from dexgen_jax.viz import film, plots, video
+
+Rows = dict[tuple[str, float | None], dict[str, Any]]  # by operator and alpha
+CURVES = (  # stage, title, metrics, logarithmic
+    ("expert", "Expert: goals per minute", ("goals_per_minute",), False),
+    ("expert", "Expert: drops per minute", ("drops_per_minute",), False),
+    ("controller", "Controller: loss", ("denoising", "inverse_dynamics"), True),
+)
+
+
+def read_rows(folder: Path) -> Rows:
+    """The rows done so far, in their order."""
+    path = folder / "rows.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    try:
+        return {(row["operator"], row["alpha"]): row for row in map(json.loads, lines)}
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it, and the rows are simulated again") from error
+
+
+def write_rows(folder: Path, rows: Rows) -> None:
+    """Replaces the file by one that holds `rows`."""
+    atomic_write(folder / "rows.jsonl", "".join(to_json(row) + "\n" for row in rows.values()))
+
+
+def save_trace(folder: Path, operator: str, alpha: float | None, trace: assist.Trace, steps: int) -> None:
+    """Keeps the first `steps` of a row's trace."""
+    path = _trace_path(folder, operator, alpha)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    start = jax.tree.map(lambda x: np.asarray(x[:steps]), trace)
+    atomic_write(path, serialization.to_bytes(start))
+
+
+def load_trace(folder: Path, operator: str, alpha: float | None) -> assist.Trace:
+    """Reads what `save_trace` wrote."""
+    path = _trace_path(folder, operator, alpha)
+    try:
+        fields = serialization.msgpack_restore(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read {path} ({error}): delete {folder} and evaluate again") from error
+    return assist.Trace(**fields | {"object": ObjectParams(**fields["object"])})
+
+
+def _trace_path(folder: Path, operator: str, alpha: float | None) -> Path:
+    return folder / "traces" / f"{operator.replace(' ', '_')}-{'alone' if alpha is None else f'{alpha:g}'}.msgpack"
+
+
+def film_of(folder: Path, scene: Scene, operator: str, alpha: float, look: ConfigDict) -> report.Film:
+    """Films one environment with the operator alone and with help: the one with about the mean number of drops."""
+    path = folder / "films" / f"{operator.replace(' ', '_')}.mp4"
+    alone, helped = load_trace(folder, operator, None), load_trace(folder, operator, alpha)
+    environment = film.typical(alone)
+    shown = film.Look(look.width, look.height, seconds=look.seconds)
+    frames = film.compare(scene, {f"{operator}, alone": alone, f"helped, α {alpha:g}": helped}, environment, shown)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    video.write_mp4(path, frames, shown.fps)
+    return report.Film(
+        path, f"The {operator} operator alone and helped, from the same start under the same gravity. Green: the goal. "
+        f"A red frame: dropped, and a fresh grasp. Environment {environment} of {alone.q.shape[1]}, chosen because its "
+        "number of drops without help is nearest to the mean."
+    )  # fmt: skip
+
+
+def learning_curves(run_dir: Path) -> list[plots.Curve]:
+    """The curves that this run's metrics hold; a shipped expert brings none."""
+    curves = []
+    for stage, title, names, log in CURVES:
+        lines = read_metrics(run_dir, stage)
+        found = {
+            name: tuple(np.array([[line["step"], line[name]] for line in lines if line.get(name) is not None]).T)
+            for name in names if any(line.get(name) is not None for line in lines)
+        }  # fmt: skip
+        if found:
+            curves.append(plots.Curve(title, "control steps" if stage == "expert" else "gradient steps", found, log))
+    return curves
+
+
+def listings(run_dir: Path) -> dict[str, str]:
+    """Settings of every stage and the versions and commands that made them, as text."""
+    texts = {}
+    for stage in launch.STAGES.values():
+        for file, title in ((launch.CONFIG_FILE, "settings"), (launch.VERSIONS_FILE, "versions and command")):
+            path = run_dir / stage / file
+            if path.exists():
+                texts[f"{stage}: {title}"] = path.read_text()
+    return texts
