@@ -26,6 +26,10 @@ class Chain:
     levels: tuple[np.ndarray, ...]  # body indices by depth, the palm left out
     keypoint_body: np.ndarray  # (keypoints,) int
     keypoint_position: np.ndarray  # (keypoints, 3) m, in that body's frame
+    # What the hand collides with: capsules, a sphere being one without length.
+    capsule_body: np.ndarray  # (capsules,) int
+    capsule_ends: np.ndarray  # (capsules, 2, 3) m, both ends of the axis, in that body's frame
+    capsule_radius: np.ndarray  # (capsules,) m
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +56,9 @@ class Hand:
     num_tips: int
     tip_radius: float  # m
     touch_names: tuple[str, ...]
-    kp: float  # N m / rad
-    kd: float  # N m s / rad
-    torque_limit: float  # N m
+    kp: np.ndarray  # (joints,) N m / rad
+    kd: np.ndarray  # (joints,) N m s / rad
+    torque_limit: np.ndarray  # (joints,) N m
     chain: Chain
     prior: GraspPrior
 
@@ -71,11 +75,15 @@ def describe(name: str, spec: Callable[[], mujoco.MjSpec], fingers: tuple[str, .
              prior: GraspPrior) -> Hand:
     """Compiles the hand once and reads off what the project needs to know of it.
 
-    The spec must hold one position actuator per hinge, in joint order and with its joint's name, sites
-    `<finger>_tip` and `<finger>_pip` for each finger, and touch sensors. Raises ValueError naming what is missing.
+    The spec must hold limited hinges at their bodies' origins, one position actuator per hinge, in joint order and with
+    its joint's name, sites `<finger>_tip` and `<finger>_pip` for each finger, touch sensors, and no other collision
+    shapes than capsules and spheres. Raises ValueError naming what is missing or different.
     """
     model = spec().compile()
     joints = tuple(model.joint(i).name for i in range(model.njnt))
+    for i, joint in enumerate(joints):
+        if model.jnt_type[i] != mujoco.mjtJoint.mjJNT_HINGE or not model.jnt_limited[i] or np.any(model.jnt_pos[i]):
+            raise ValueError(f"hand {name!r}: joint {joint!r} must be a hinge with limits at its body's origin")
     actuators = tuple(model.actuator(i).name for i in range(model.nu))
     if actuators != joints:
         raise ValueError(f"hand {name!r}: actuators {actuators} must carry the joints' names in order: {joints}")
@@ -89,8 +97,8 @@ def describe(name: str, spec: Callable[[], mujoco.MjSpec], fingers: tuple[str, .
         lower=model.jnt_range[:, 0].copy(), upper=model.jnt_range[:, 1].copy(),
         keypoint_names=keypoints, num_tips=len(fingers), tip_radius=tip_radius,
         touch_names=tuple(model.sensor(i).name for i in range(model.nsensor)),
-        kp=float(model.actuator_gainprm[0, 0]), kd=float(-model.actuator_biasprm[0, 2]),
-        torque_limit=float(model.actuator_forcerange[0, 1]), chain=_chain(model, keypoints), prior=prior,
+        kp=model.actuator_gainprm[:, 0].copy(), kd=-model.actuator_biasprm[:, 2],
+        torque_limit=model.actuator_forcerange[:, 1].copy(), chain=_chain(model, keypoints), prior=prior,
     )  # fmt: skip
 
 
@@ -108,8 +116,28 @@ def _chain(model: mujoco.MjModel, keypoints: tuple[str, ...]) -> Chain:
     for body in range(1, model.nbody - 1):
         depth[body] = depth[parent[body]] + 1
     sites = [model.site(k) for k in keypoints]
+    geoms, ends = _capsules(model)
     return Chain(
         parent=parent, position=model.body_pos[1:].copy(), quat=model.body_quat[1:].copy(), axis=axis, joint=joint,
         levels=tuple(np.flatnonzero(depth == d) for d in range(1, depth.max() + 1)),
         keypoint_body=np.array([s.bodyid[0] - 1 for s in sites]), keypoint_position=np.array([s.pos for s in sites]),
+        capsule_body=model.geom_bodyid[geoms] - 1, capsule_ends=ends, capsule_radius=model.geom_size[geoms, 0].copy(),
     )  # fmt: skip
+
+
+def _capsules(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the geoms that collide (capsules,) and the ends of their axes (capsules, 2, 3) [m] in their bodies."""
+    geoms = np.flatnonzero(model.geom_contype | model.geom_conaffinity)
+    kinds = model.geom_type[geoms]
+    for geom in geoms[(kinds != mujoco.mjtGeom.mjGEOM_CAPSULE) & (kinds != mujoco.mjtGeom.mjGEOM_SPHERE)]:
+        raise ValueError(
+            f"geom {model.geom(geom).name!r} is neither a capsule nor a sphere: not every engine collides it with "
+            "every primitive an object is made of"
+        )
+    ends = np.zeros((len(geoms), 2, 3))
+    for row, geom in zip(ends, geoms, strict=True):
+        axis = np.zeros(3)
+        half = model.geom_size[geom, 1] * (model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_CAPSULE)
+        mujoco.mju_rotVecQuat(axis, np.array([0, 0, half]), model.geom_quat[geom])
+        row[:] = model.geom_pos[geom] - axis, model.geom_pos[geom] + axis
+    return geoms, ends

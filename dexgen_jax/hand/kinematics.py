@@ -8,10 +8,10 @@ from dexgen_jax.hand import rotation
 from dexgen_jax.hand.description import Hand
 
 
-def keypoints(hand: Hand, q: jax.Array) -> jax.Array:
-    """Returns the keypoints (K, 3) [m, palm frame] of joint positions `q` (n,) [rad]: tips first, then PIPs.
+def body_poses(hand: Hand, q: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns positions (bodies, 3) [m] and quaternions (bodies, 4) of the hand's bodies in the palm frame.
 
-    The tree is walked level by level, so the cost is a few vectorised steps whatever the number of fingers.
+    `q` (n,) [rad]. The tree is walked level by level: a few vectorised steps whatever the number of fingers.
     """
     chex.assert_shape(q, (hand.num_joints,))
     chain = hand.chain
@@ -24,8 +24,22 @@ def keypoints(hand: Hand, q: jax.Array) -> jax.Array:
         place = position[above] + rotation.rotate(quat[above], jnp.asarray(chain.position[level], q.dtype))
         position = position.at[level].set(place)
         quat = quat.at[level].set(rotation.multiply(quat[above], local[level]))
-    body = chain.keypoint_body
-    return position[body] + rotation.rotate(quat[body], jnp.asarray(chain.keypoint_position, q.dtype))
+    return position, quat
+
+
+def keypoints(hand: Hand, q: jax.Array) -> jax.Array:
+    """Returns the keypoints (K, 3) [m, palm frame] of joint positions `q` (n,) [rad]: tips first, then PIPs."""
+    position, quat = body_poses(hand, q)
+    body = hand.chain.keypoint_body
+    return position[body] + rotation.rotate(quat[body], jnp.asarray(hand.chain.keypoint_position, q.dtype))
+
+
+def capsule_ends(hand: Hand, q: jax.Array) -> jax.Array:
+    """Returns both ends of the axis of each of the hand's collision capsules (capsules, 2, 3) [m, palm frame]."""
+    position, quat = body_poses(hand, q)
+    body = hand.chain.capsule_body
+    local = jnp.asarray(hand.chain.capsule_ends, q.dtype)
+    return position[body][:, None] + rotation.rotate(quat[body][:, None], local)
 
 
 def keypoint_jacobian(hand: Hand, q: jax.Array) -> jax.Array:
@@ -38,7 +52,7 @@ def inverse_kinematics(
 ) -> jax.Array:
     """Moves `q` (n,) [rad] so that the keypoints approach `goal` (K, 3) [m, palm frame]; joint limits hold.
 
-    Damped least squares, dq = J^T (J J^T + damping^2 I)^-1 error, with joint steps of at most 0.2 rad. `weight` (K,) in
+    Damped least squares, dq = (J^T J + damping^2 I)^-1 J^T error, with joint steps of at most 0.2 rad. `weight` (K,) in
     [0, 1] chooses which keypoints count. Source: Wampler 1986, doi:10.1109/TSMC.1986.289285.
     """
     chex.assert_shape([goal, weight], [(hand.num_keypoints, 3), (hand.num_keypoints,)])
@@ -47,9 +61,15 @@ def inverse_kinematics(
     def improve(_, q: jax.Array) -> jax.Array:
         error = (weight[:, None] * (goal - keypoints(hand, q))).reshape(-1)
         jacobian = (weight[:, None, None] * keypoint_jacobian(hand, q)).reshape(error.size, -1)
-        # The smaller of the two equivalent systems: n x n instead of 3K x 3K.
-        normal = jacobian.T @ jacobian + damping**2 * jnp.eye(hand.num_joints, dtype=q.dtype)
-        move = jnp.linalg.solve(normal, jacobian.T @ error)
+
+        def least_squares(jacobian: jax.Array) -> jax.Array:
+            normal = jacobian.T @ jacobian + damping**2 * jnp.eye(hand.num_joints, dtype=q.dtype)
+            return jnp.linalg.solve(normal, jacobian.T @ error)
+
+        move = least_squares(jacobian)
+        # A joint pushed against its limit takes a share of the motion that it cannot make: solve again without it.
+        stuck = ((q <= lower) & (move < 0)) | ((q >= upper) & (move > 0))
+        move = least_squares(jnp.where(stuck, 0.0, jacobian))
         return jnp.clip(q + jnp.clip(move, -0.2, 0.2), lower, upper)
 
     return jax.lax.fori_loop(0, steps, improve, q)

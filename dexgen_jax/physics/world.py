@@ -61,8 +61,8 @@ def model_fields(world: World, hand: Hand) -> dict[str, jax.Array]:
     friction = 0.5 * (world.object_friction + world.hand_friction)
     triple = jnp.stack([friction, jnp.full_like(friction, _SPIN_FRICTION), jnp.full_like(friction, _ROLL_FRICTION)])
     half_box, radius = _bounds(thing.kind, thing.size)
-    kp = hand.kp * world.kp_scale * jnp.ones(hand.num_joints)
-    kd = hand.kd * world.kd_scale * jnp.ones(hand.num_joints)
+    kp = world.kp_scale * jnp.asarray(hand.kp, jnp.float32)
+    kd = world.kd_scale * jnp.asarray(hand.kd, jnp.float32)
     return {
         "geom_type": thing.kind,
         "geom_size": thing.size,

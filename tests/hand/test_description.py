@@ -1,0 +1,86 @@
+import mujoco
+import numpy as np
+import pytest
+import three_finger
+
+from dexgen_jax.hand import allegro
+from dexgen_jax.hand.description import describe
+
+
+def _describe(change, fingers=three_finger.FINGERS):
+    """Describes the three-finger hand after `change(spec)`."""
+
+    def build():
+        spec = three_finger.build_spec()
+        change(spec)
+        return spec
+
+    return describe("made_up", build, fingers, three_finger.RADIUS, three_finger.load().prior)
+
+
+def test_everything_is_read_off_the_spec():
+    hand = three_finger.load()
+    assert hand.joint_names == ("a_lower", "a_upper", "b_lower", "b_upper", "c_lower", "c_upper")
+    assert hand.keypoint_names == ("a_tip", "b_tip", "c_tip", "a_pip", "b_pip", "c_pip")
+    assert (hand.num_joints, hand.num_keypoints, hand.num_tips) == (6, 6, 3)
+    assert hand.touch_names == tuple(f"{name}_touch" for name in hand.joint_names)
+    for value, expected in [(hand.kp, 2.0), (hand.kd, 0.05), (hand.torque_limit, 0.5), (hand.lower, -0.4)]:
+        np.testing.assert_array_equal(value, np.full(6, expected))
+
+
+def test_gains_may_differ_from_joint_to_joint():
+    def stiffen(spec):
+        spec.actuators[3].gainprm[0], spec.actuators[3].biasprm[1] = 7.0, -7.0
+
+    np.testing.assert_array_equal(_describe(stiffen).kp, [2, 2, 2, 7, 2, 2])
+
+
+def test_a_hand_is_one_object_and_equal_only_to_itself():
+    assert allegro.load() is allegro.load()
+    assert allegro.load() != three_finger.load() and hash(allegro.load()) != hash(three_finger.load())
+    assert allegro.load().spec() is not allegro.load().spec()
+
+
+def test_a_missing_keypoint_is_named():
+    with pytest.raises(ValueError, match=r"'made_up': no site named \['d_tip', 'd_pip'\]"):
+        _describe(lambda spec: None, fingers=("a", "b", "d"))
+
+
+def test_actuators_in_another_order_than_the_joints_are_named():
+    def rename(spec):
+        spec.actuators[0].name, spec.actuators[1].name = "x", "y"
+
+    with pytest.raises(ValueError, match="actuators .'x', 'y'.* must carry the joints' names in order: .'a_lower'"):
+        _describe(rename)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda spec: setattr(spec.joint("b_upper"), "type", mujoco.mjtJoint.mjJNT_SLIDE),
+        lambda spec: setattr(spec.joint("b_upper"), "range", (0, 0)),
+        lambda spec: setattr(spec.joint("b_upper"), "pos", (0.01, 0, 0)),
+    ],
+    ids=["slide", "no limits", "off the origin"],
+)
+def test_a_joint_of_another_kind_is_named(change):
+    with pytest.raises(ValueError, match="joint 'b_upper' must be a hinge with limits at its body's origin"):
+        _describe(change)
+
+
+def test_a_collision_shape_that_not_every_engine_knows_is_named():
+    def square(spec):
+        spec.geom("c_upper").type = mujoco.mjtGeom.mjGEOM_BOX
+        spec.geom("c_upper").fromto = np.full(6, np.nan)
+        spec.geom("c_upper").size = (0.01, 0.01, 0.02)
+
+    with pytest.raises(ValueError, match="geom 'c_upper' is neither a capsule nor a sphere"):
+        _describe(square)
+
+
+def test_a_palm_away_from_the_origin_is_refused():
+    def lift(spec):
+        spec.body("palm").pos = (0, 0, 0.1)
+
+    with pytest.raises(ValueError, match="palm must stand at the origin"):
+        _describe(lift)
