@@ -1,0 +1,131 @@
+"""Training: denoiser and inverse dynamics learn together, from windows cut on the device inside the jitted step.
+
+Every random number follows from `fold_in(key, step)`, so a resumed run equals one that was never interrupted.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from dexgen_jax.controller import diffusion, inverse_dynamics
+from dexgen_jax.controller.model import Model, Weights
+from dexgen_jax.dataset import windows
+from dexgen_jax.dataset.normalizer import Normalizer
+
+Metrics = dict[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How to train: hashable, a static argument of the jitted step."""
+
+    steps: int  # gradient steps in all; the learning rate ends at zero there
+    batch: int  # windows per step, on each device
+    learning_rate: float  # at its peak
+    warmup: int  # steps
+    weight_decay: float
+    ema: float  # share of the average that a step keeps, at the end
+    reading_noise: float  # rad, standard deviation added to the joint positions that the networks see
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        """AdamW with linear warm-up and cosine decay, gradients clipped to unit norm."""
+        peak = self.learning_rate
+        rate = optax.warmup_cosine_decay_schedule(peak / self.warmup, peak, self.warmup, self.steps)
+        return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=self.weight_decay))
+
+
+@struct.dataclass
+class TrainState:
+    """Everything that an exact resume needs."""
+
+    step: jax.Array  # () int32
+    parameters: Any  # {'denoiser', 'inverse_dynamics'}
+    average: Any  # their moving average: what is used and saved in the end
+    optimizer: optax.OptState
+
+    def weights(self, normalizer: Normalizer) -> Weights:
+        """Returns the averaged networks."""
+        return Weights(**self.average, normalizer=normalizer)
+
+
+def initial_state(model: Model, recipe: Recipe, key: jax.Array) -> TrainState:
+    """Returns the state before the first step."""
+    parameters = model.initial_parameters(key)
+    # The average starts as a copy: the same buffer twice could not be donated.
+    average = jax.tree.map(jnp.copy, parameters)
+    return TrainState(jnp.int32(0), parameters, average, recipe.optimizer.init(parameters))
+
+
+def window_loss(
+    model: Model, parameters: Any, normalizer: Normalizer, window: windows.Window, key: jax.Array
+) -> tuple[jax.Array, Metrics]:
+    """Returns the loss () of one window, and its parts."""
+    key_step, key_noise = jax.random.split(key)
+    condition = normalizer.encode_condition(window.condition)
+    motion = normalizer.encode_offsets(window.offsets)
+    step = jax.random.randint(key_step, (), 1, model.diffusion_steps + 1)
+    noise = jax.random.normal(key_noise, motion.shape)
+    noisy = diffusion.add_noise(model.schedule, motion, noise, step)
+    guess = model.denoiser.apply(parameters["denoiser"], noisy, step, condition, window.mode)
+    denoising = jnp.mean((guess - diffusion.velocity(model.schedule, motion, noise, step)) ** 2)
+    normal = model.inverse_dynamics.apply(parameters["inverse_dynamics"], condition, motion)
+    regression, spread = inverse_dynamics.regression_loss(normal, normalizer.encode_action(window.action))
+    return denoising + regression + spread, {"denoising": denoising, "inverse_dynamics": regression, "spread": spread}
+
+
+def train_step(
+    model: Model, recipe: Recipe, state: TrainState, recording: windows.Recording, normalizer: Normalizer,
+    key: jax.Array, axis_name: str | None = None,
+) -> tuple[TrainState, Metrics]:  # fmt: skip
+    """One gradient step; gradients are averaged over `axis_name` where the step is mapped over devices."""
+    key = jax.random.fold_in(key, state.step)
+    if axis_name is not None:
+        key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+    key_draw, key_loss = jax.random.split(key)
+    batch = windows.draw(
+        model.hand, recording, key_draw, recipe.batch, model.history, model.horizon, recipe.reading_noise
+    )
+
+    def mean_loss(parameters: Any) -> tuple[jax.Array, Metrics]:
+        one = functools.partial(window_loss, model, parameters, normalizer)
+        return jax.tree.map(jnp.mean, jax.vmap(one)(batch, jax.random.split(key_loss, recipe.batch)))
+
+    gradient, metrics = jax.grad(mean_loss, has_aux=True)(state.parameters)
+    if axis_name is not None:
+        gradient, metrics = jax.lax.pmean((gradient, metrics), axis_name)
+    update, optimizer = recipe.optimizer.update(gradient, state.optimizer, state.parameters)
+    parameters = optax.apply_updates(state.parameters, update)
+    # A young average forgets faster, or it would remember the random start.
+    keep = jnp.minimum(recipe.ema, (1 + state.step) / (10 + state.step))
+    average = optax.incremental_update(parameters, state.average, 1 - keep)
+    return TrainState(state.step + 1, parameters, average, optimizer), metrics
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+def train_steps(
+    model: Model, recipe: Recipe, count: int, state: TrainState, recording: windows.Recording, normalizer: Normalizer,
+    key: jax.Array,
+) -> tuple[TrainState, Metrics]:  # fmt: skip
+    """Takes `count` steps in one call and returns the mean of their metrics; donates `state`."""
+
+    def body(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+        return train_step(model, recipe, state, recording, normalizer, key)
+
+    state, metrics = jax.lax.scan(body, state, length=count)
+    return state, jax.tree.map(jnp.mean, metrics)
+
+
+def check_finite(metrics: dict[str, float], first: int, last: int) -> None:
+    """Stops training on a loss that is not a number; host side, `first` and `last` name the steps in between."""
+    broken = {name: value for name, value in metrics.items() if not abs(value) < float("inf")}
+    if broken:
+        raise FloatingPointError(
+            f"the loss became non-finite between steps {first} and {last}: {broken}; "
+            "resume from the last checkpoint with a smaller learning_rate"
+        )

@@ -1,0 +1,101 @@
+"""The denoiser: a U-Net of fully connected blocks that tells noise from motion.
+
+Three parts are called apart, because they change at different rates: `encode` once per control tick, `modulate` for all
+diffusion steps of the tick at once, `denoise` once per diffusion step. Source: arXiv:2502.04307, appendix F.
+
+The paper's net predicts the noise. Ours predicts the velocity (arXiv:2202.00512), from which the noise follows by a
+fixed linear rule (`diffusion.noise_from_velocity`): else a small net spends itself on copying its input.
+"""
+
+import math
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+GROUPS = 8
+STEP_FEATURES = 32
+
+
+class Block(nn.Module):
+    """Two normalised layers with FiLM between them, around a residual connection."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, hidden: jax.Array, skip: jax.Array | None, film: jax.Array) -> jax.Array:
+        """Reads (width,), and `skip` from the other side of the U if given; `film` (2, width) is scale and shift."""
+        seen = hidden if skip is None else jnp.concatenate([hidden, skip], axis=-1)
+        inner = self._layer(seen, "first")
+        inner = inner * (1 + film[0]) + film[1]
+        return hidden + self._layer(inner, "second")
+
+    def _layer(self, x: jax.Array, name: str) -> jax.Array:
+        x = nn.Dense(self.width, name=name)(x)
+        return nn.silu(nn.GroupNorm(GROUPS, reduction_axes=(-1,), name=f"{name}_norm")(x))
+
+
+class Denoiser(nn.Module):
+    """Predicts the velocity of a noisy motion (T, K, 3); unbatched, vmap to batch."""
+
+    width: int
+    encoder_width: int
+    num_modes: int
+    motion_shape: tuple[int, int, int]  # T, K, 3
+    depth: int = 3  # blocks on each side of the U
+    encoder_layers: int = 6
+
+    def setup(self) -> None:
+        """Declares the layers."""
+        if self.width % GROUPS:
+            raise ValueError(f"width must be a multiple of the {GROUPS} normalisation groups, got {self.width}")
+        self.encoder = [nn.Dense(self.encoder_width) for _ in range(self.encoder_layers)]
+        self.mode_embedding = nn.Embed(self.num_modes, self.width)
+        self.condition_projection = nn.Dense(self.width)
+        self.step_encoder = nn.Dense(self.width)
+        self.step_projection = nn.Dense(self.width, use_bias=False)
+        self.film = nn.Dense(2 * self.depth * 2 * self.width)
+        self.entry = nn.Dense(self.width)
+        self.down = [Block(self.width) for _ in range(self.depth)]
+        self.up = [Block(self.width) for _ in range(self.depth)]
+        self.exit = nn.Dense(math.prod(self.motion_shape))
+
+    def encode(self, condition: jax.Array, mode: jax.Array) -> jax.Array:
+        """Returns the code (width,) of a normalised condition (H, C) and a mode ()."""
+        hidden = condition.reshape(-1)
+        for layer in self.encoder:
+            hidden = nn.silu(layer(hidden))
+        return self.condition_projection(hidden) + self.mode_embedding(jnp.asarray(mode))
+
+    def modulate(self, code: jax.Array, step: jax.Array) -> jax.Array:
+        """Returns the FiLM parameters (..., 2 * depth, 2, width) of diffusion steps (...), all from one code.
+
+        The joint projection of condition, mode and step is the sum of their projections: a dense layer over all three.
+        """
+        hidden = self.step_projection(nn.silu(self.step_encoder(step_features(step))))
+        return self.film(nn.silu(jnp.broadcast_to(code, hidden.shape) + hidden)).reshape(
+            *jnp.shape(step), 2 * self.depth, 2, self.width
+        )
+
+    def denoise(self, noisy: jax.Array, film: jax.Array) -> jax.Array:
+        """Returns the velocity (T, K, 3) of `noisy` (T, K, 3), given the FiLM parameters of its diffusion step."""
+        chex.assert_shape([noisy, film], [self.motion_shape, (2 * self.depth, 2, self.width)])
+        hidden, skips = self.entry(noisy.reshape(-1)), []
+        for i, block in enumerate(self.down):
+            hidden = block(hidden, None, film[i])
+            skips.append(hidden)
+        for i, block in enumerate(self.up):
+            hidden = block(hidden, skips.pop(), film[self.depth + i])
+        return self.exit(hidden).reshape(noisy.shape)
+
+    def __call__(self, noisy: jax.Array, step: jax.Array, condition: jax.Array, mode: jax.Array) -> jax.Array:
+        """Returns the velocity (T, K, 3): all three parts in a row, as training needs them."""
+        return self.denoise(noisy, self.modulate(self.encode(condition, mode), step))
+
+
+def step_features(step: jax.Array) -> jax.Array:
+    """Returns sines and cosines (..., STEP_FEATURES) of diffusion steps (...). Source: arXiv:1706.03762."""
+    rate = 1000.0 ** -(jnp.arange(STEP_FEATURES // 2) / (STEP_FEATURES // 2))
+    angle = jnp.multiply.outer(jnp.asarray(step, jnp.float32), rate)
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)

@@ -1,0 +1,110 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dexgen_jax.controller import diffusion, guidance, sampler
+
+SCHEDULE = diffusion.cosine_schedule(100)
+SHAPE = (1, 50, 3)
+SCALE = 0.01  # m
+COMMAND = jnp.full((50, 3), 2 * SCALE)
+
+
+def _noise(mean, variance, steps):
+    """The exact noise estimate where motions are normal: what a perfect network would say."""
+
+    def predict_noise(noisy, i):
+        signal = jnp.asarray(SCHEDULE.alpha_bar)[steps[i]]
+        gain = variance * jnp.sqrt(signal) / (variance * signal + 1 - signal)
+        clean = mean + gain * (noisy - jnp.sqrt(signal) * mean)
+        return (noisy - jnp.sqrt(signal) * clean) / jnp.sqrt(1 - signal)
+
+    return predict_noise
+
+
+def _guide(strength):
+    alpha = strength / (2 * SCALE**2)
+    return lambda clean, variance: guidance.pull(guidance.toward(COMMAND), lambda x: x * SCALE, clean, alpha, variance)
+
+
+@functools.partial(jax.jit, static_argnames=("eta", "guided"))
+def _sample(steps, variance, strength, mean, eta, guided):
+    predict, guide = _noise(mean, variance, steps), _guide(strength) if guided else None
+    draw = lambda key: sampler.sample(SCHEDULE, steps, predict, key, SHAPE, guide, eta=eta)  # noqa: E731
+    return jax.vmap(draw)(jax.random.split(jax.random.PRNGKey(0), 200))
+
+
+def _draw(variance, steps, eta=0.0, strength=0.0, mean=0.0, guided=True):
+    numbers = (jnp.float32(x) for x in (variance, strength, mean))
+    return np.asarray(_sample(jnp.asarray(steps), *numbers, eta=eta, guided=guided))
+
+
+@pytest.mark.parametrize("variance", [1.0, 0.09])
+def test_ddpm_draws_from_the_prior(variance):
+    drawn = _draw(variance, np.arange(100, -1, -1), eta=1.0, mean=0.7)
+    np.testing.assert_allclose(drawn.mean(), 0.7, atol=0.02)
+    np.testing.assert_allclose(drawn.std(), np.sqrt(variance), rtol=0.06)
+
+
+@pytest.mark.parametrize("strength", [0.15, 0.6, 3.0, 30.0])
+def test_guided_ddpm_draws_from_the_product_of_prior_and_command(strength):
+    # Prior N(0, 1) times command N(2, 1 / lambda): mean 2 lambda / (1 + lambda), variance 1 / (1 + lambda).
+    drawn = _draw(1.0, np.arange(100, -1, -1), eta=1.0, strength=strength)
+    np.testing.assert_allclose(drawn.mean(), 2 * strength / (1 + strength), atol=0.02)
+    np.testing.assert_allclose(drawn.std(), (1 + strength) ** -0.5, rtol=0.1)
+
+
+@pytest.mark.parametrize("strength", [0.15, 0.6, 3.0, 30.0])
+def test_guided_ddim_has_its_mean_and_less_of_its_spread(strength):
+    drawn = _draw(1.0, diffusion.ddim_steps(SCHEDULE, 8), strength=strength)
+    np.testing.assert_allclose(drawn.mean(), 2 * strength / (1 + strength), atol=0.05)
+    exact = (1 + strength) ** -0.5
+    assert 0.5 * exact < drawn.std() < exact  # measured: 0.83, 0.82, 0.78 and 0.6 of it
+
+
+@pytest.mark.parametrize(("variance", "even", "bent"), [(1.0, 0.87, 0.85), (0.1, 0.76, 0.83), (0.01, 0.43, 0.70)])
+def test_bent_steps_keep_more_of_a_narrow_spread(variance, even, bent):
+    for bend, kept in ((1.0, even), (1.5, bent)):
+        drawn = _draw(variance, diffusion.ddim_steps(SCHEDULE, 8, bend=bend))
+        np.testing.assert_allclose(drawn.std() / np.sqrt(variance), kept, atol=0.03)
+
+
+def test_alpha_zero_is_unguided_bit_for_bit():
+    steps = diffusion.ddim_steps(SCHEDULE, 8)
+    np.testing.assert_array_equal(_draw(0.3, steps, strength=0.0), _draw(0.3, steps, guided=False))
+
+
+def test_stronger_guidance_only_comes_nearer_and_lands_on_the_command():
+    steps = diffusion.ddim_steps(SCHEDULE, 8)
+    apart = []
+    for strength in (0.0, 0.1, 1.0, 10.0, 100.0, 1e4, 1e9, np.inf):
+        drawn = _draw(0.1, steps, strength=strength)
+        assert drawn.mean() < 2.001  # never past it
+        apart.append(np.abs(drawn - 2).mean())
+    assert (np.diff(apart) <= 1e-6).all()
+    assert apart[-1] < 1e-5
+
+
+def test_a_motion_of_the_network_is_what_one_step_after_another_gives(tiny, untrained):
+    condition, key = jnp.full((4, 60), 0.3), jax.random.PRNGKey(4)
+    drawn = jax.jit(lambda c: sampler.sample_motion(tiny, untrained, c, jnp.int32(1), key))(condition)
+
+    def plainly(noisy, i):
+        step = jnp.asarray(tiny.steps)[i]
+        velocity = tiny.denoiser.apply(untrained.denoiser, noisy, step, condition, jnp.int32(1))
+        return diffusion.noise_from_velocity(tiny.schedule, noisy, velocity, step)
+
+    plain = sampler.sample(tiny.schedule, tiny.steps, plainly, key, tiny.motion_shape, limit=tiny.clean_limit)
+    np.testing.assert_allclose(drawn, plain, atol=5e-3)
+
+
+def test_the_limit_holds_before_guidance_and_not_after():
+    steps = diffusion.ddim_steps(SCHEDULE, 4)
+    wild = lambda noisy, i: -100 * noisy  # noqa: E731
+    drawn = sampler.sample(SCHEDULE, steps, wild, jax.random.PRNGKey(0), SHAPE, limit=1.5)
+    np.testing.assert_allclose(jnp.abs(drawn), 1.5, rtol=1e-5)
+    guided = sampler.sample(SCHEDULE, steps, wild, jax.random.PRNGKey(0), SHAPE, _guide(np.inf), limit=1.5)
+    np.testing.assert_allclose(guided, 2.0, rtol=1e-5)

@@ -1,0 +1,58 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dexgen_jax.controller.unet import Denoiser, step_features
+
+NET = Denoiser(width=24, encoder_width=32, num_modes=3, motion_shape=(2, 8, 3))
+NOISY = jax.random.normal(jax.random.PRNGKey(0), (2, 8, 3))
+CONDITION = jax.random.normal(jax.random.PRNGKey(1), (4, 60))
+PARAMETERS = NET.init(jax.random.PRNGKey(2), NOISY, 1, CONDITION, 0)
+
+
+def _whole(noisy=NOISY, step=5, condition=CONDITION, mode=1):
+    return NET.apply(PARAMETERS, noisy, jnp.int32(step), condition, jnp.int32(mode))
+
+
+def test_the_three_parts_make_the_whole_for_all_steps_at_once():
+    code = NET.apply(PARAMETERS, CONDITION, 1, method="encode")
+    films = NET.apply(PARAMETERS, code, jnp.array([5, 50, 97]), method="modulate")
+    for step, film in zip((5, 50, 97), films, strict=True):
+        np.testing.assert_allclose(NET.apply(PARAMETERS, NOISY, film, method="denoise"), _whole(step=step), atol=1e-5)
+
+
+def test_every_input_matters():
+    base = _whole()
+    others = (
+        _whole(noisy=NOISY.at[1, 7, 2].add(0.5)),
+        _whole(step=6),
+        _whole(condition=CONDITION.at[0, 0].add(1.0)),
+        _whole(mode=2),
+    )
+    for other in others:
+        assert jnp.abs(other - base).max() > 1e-4
+
+
+def test_the_paper_s_size_is_the_paper_s_size():
+    net = Denoiser(width=768, encoder_width=1024, num_modes=3, motion_shape=(2, 8, 3))
+    shapes = jax.eval_shape(lambda key: net.init(key, NOISY, 1, CONDITION, 0), jax.random.PRNGKey(0))
+    assert 15e6 < sum(leaf.size for leaf in jax.tree.leaves(shapes)) < 25e6
+
+
+def test_jit_and_vmap_agree_with_the_plain_call():
+    batch = jax.random.normal(jax.random.PRNGKey(3), (5, 2, 8, 3))
+    many = jax.jit(jax.vmap(_whole))(batch)
+    np.testing.assert_allclose(many, jnp.stack([_whole(noisy) for noisy in batch]), atol=1e-4)
+
+
+def test_step_features_tell_steps_apart():
+    features = step_features(jnp.arange(101))
+    assert features.shape == (101, 32)
+    apart = jnp.linalg.norm(features[:, None] - features[None], axis=-1) + 10 * jnp.eye(101)
+    assert apart.min() > 0.3
+
+
+def test_a_width_that_the_groups_do_not_divide_is_refused():
+    with pytest.raises(ValueError, match="multiple of the 8 normalisation groups, got 20"):
+        Denoiser(20, 16, 1, (2, 8, 3)).init(jax.random.PRNGKey(0), NOISY, 1, CONDITION, 0)
