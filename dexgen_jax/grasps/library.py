@@ -1,8 +1,8 @@
 """GraspLibrary: validated grasps on disk, one file per object, and on the device as a graph of goals.
 
-File format (version 1): `<object>.npz` with `q`, `target` (N, n) float32 [rad], `object_pose` (N, 7) float32 [m,
-w x y z, palm frame] and `meta`, a JSON string that names hand and object, says how the grasps were made, and carries the
-SHA-256 of the arrays, so a damaged file is never read as whole.
+File format (version 2): `<object>.npz` with `q`, `target` (N, n) float32 [rad], `object_pose` (N, 7) float32 [m,
+w x y z, palm frame] and `meta`, a JSON string that names hand and object, says how the grasps were made, and carries
+the SHA-256 of the arrays, so a damaged file is never read as whole. In version 1 poses were of the inertial frame.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from flax import struct
 from dexgen_jax.hand import rotation
 from dexgen_jax.run_log import atomic_write
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ARRAYS = ("q", "target", "object_pose")
 
 
@@ -74,7 +74,10 @@ def load(folder: str | Path, object_name: str, hand_name: str) -> ObjectGrasps:
     if meta["sha256"] != _digest(arrays):
         raise ValueError(f"grasp file {path} is damaged: its content hash differs; delete it and grow its grasps again")
     if meta["version"] != FORMAT_VERSION:
-        raise ValueError(f"grasp file {path} has format version {meta['version']}, this code reads {FORMAT_VERSION}")
+        raise ValueError(
+            f"grasp file {path} has format version {meta['version']}, this code reads {FORMAT_VERSION}: "
+            "delete it and grow its grasps again"
+        )
     if (meta["hand"], meta["object"]) != (hand_name, object_name):
         raise ValueError(
             f"grasp file {path} is for hand {meta['hand']!r} and object {meta['object']!r}, "

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from dexgen_jax.grasps import overlap
 from dexgen_jax.hand import rotation
 from dexgen_jax.physics.engine import Engine, PhysicsState
 from dexgen_jax.physics.world import STANDARD_GRAVITY, World
@@ -27,6 +28,7 @@ class SettleConfig:
     max_shift: float = 0.015  # m, largest movement of the object under any of them
     max_turn: float = 0.4  # rad
     min_parts: int = 2  # parts of the hand that must press on the object
+    max_depth: float = 0.008  # m the hand may sink into the object: soft contacts give 3-6 mm, an impaling link more
 
 
 @struct.dataclass
@@ -38,7 +40,8 @@ class Settled:
     object_pose: jax.Array  # (7,) m and quaternion w x y z, palm frame
     shift: jax.Array  # () m, under the worst gravity direction
     turn: jax.Array  # () rad
-    parts: jax.Array  # () int32, parts of the hand that touch the object
+    parts: jax.Array  # () int32, parts of the hand that touch something
+    depth: jax.Array  # () m, how deep the hand sinks into the object
     accepted: jax.Array  # () bool
 
 
@@ -59,10 +62,11 @@ def settle(key: jax.Array, engine: Engine, world: World, candidate: jax.Array, c
 
     sides = jnp.concatenate([jnp.eye(3), -jnp.eye(3)])
     shift, turn = jax.tree.map(jnp.max, jax.vmap(fall)(sides))
-    parts = jnp.sum(rest.touch > 1e-3)
+    parts, depth = jnp.sum(rest.touch > 1e-3), overlap.depth(hand, rest.joints(hand), world.object, start)
     # A simulation that blew up gives NaN, and every comparison with NaN is False.
     good = (shift < config.max_shift) & (turn < config.max_turn) & (parts >= config.min_parts) & rest.finite
-    return Settled(rest.joints(hand), target, start, shift, turn, parts, good)
+    good &= depth < config.max_depth
+    return Settled(rest.joints(hand), target, start, shift, turn, parts, depth, good)
 
 
 def _close(

@@ -17,6 +17,7 @@ CYLINDER = int(mujoco.mjtGeom.mjGEOM_CYLINDER)  # size: radius, half length
 BOX = int(mujoco.mjtGeom.mjGEOM_BOX)  # size: three half lengths
 KIND_NAMES = {SPHERE: "sphere", CAPSULE: "capsule", ELLIPSOID: "ellipsoid", CYLINDER: "cylinder", BOX: "box"}
 _SIZES = {SPHERE: 1, CAPSULE: 2, ELLIPSOID: 3, CYLINDER: 2, BOX: 3}
+MAX_SLOTS = 6
 _OFF = 1e-3  # m, size of a slot that is switched off: engines refuse a geom of size 0
 
 
@@ -52,13 +53,20 @@ def build(parts: Sequence[Primitive], resolution: int = 64) -> ObjectParams:
     """Joins parts (they may overlap) into one object with one slot per part.
 
     Mass properties come from a midpoint grid of `resolution` cells along each side of the bounding box: exact for
-    a box, within 1% for curved parts. Raises ValueError for a part of unknown kind or without positive sizes.
+    a box, within 1% for curved parts. Raises ValueError for a part of unknown kind, without positive sizes or with a
+    quaternion that is not a rotation, and for more than `MAX_SLOTS` parts.
     """
+    if not 1 <= len(parts) <= MAX_SLOTS:
+        raise ValueError(f"an object needs 1 to {MAX_SLOTS} parts, got {len(parts)}")
     for part in parts:
         if part.kind not in _SIZES:
             raise ValueError(f"geom type {part.kind} is no primitive; known: {KIND_NAMES}")
-        if len(part.size) != _SIZES[part.kind] or min(part.size) <= 0:
+        if len(part.size) != _SIZES[part.kind] or not min(part.size) > 0:  # NaN too
             raise ValueError(f"a {KIND_NAMES[part.kind]} needs {_SIZES[part.kind]} positive sizes [m], got {part.size}")
+        length = np.linalg.norm(part.quat)
+        if not abs(length - 1) < 1e-4:
+            kind = KIND_NAMES[part.kind]
+            raise ValueError(f"the quaternion of a {kind}, {part.quat}, has length {length:.4g}, not 1")
     com, inertia, inertia_quat = _mass_properties(parts, resolution)
     size = np.full((len(parts), 3), _OFF)
     for row, part in zip(size, parts, strict=True):

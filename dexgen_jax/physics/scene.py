@@ -62,16 +62,19 @@ def build(hand: Hand, slot_kinds: tuple[int, ...]) -> Scene:
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     body = spec.worldbody.add_body(name=OBJECT)
     body.add_freejoint(name=OBJECT)
-    # Every placeholder is off-centre and turned: the compiler marks frames that coincide and the simulator would
-    # then skip them for ever, also after another object has been written into the slots.
+    # The body's frame, its inertial frame and each slot's frame all differ in the placeholder: the compiler marks frames
+    # that coincide, and the simulator would then use one for the other for ever, whatever object is written in.
     body.explicitinertial, body.mass, body.inertia = True, 0.1, (1e-4, 1.1e-4, 1.2e-4)
     body.ipos, body.iquat = (0.001, 0.002, 0.003), (0.8, 0.6, 0, 0)
     for i, kind in enumerate(slot_kinds):
         body.add_geom(
-            name=f"slot_{i}", type=kind, size=(0.02, 0.02, 0.02), pos=(0.001, 0.002, 0.003), quat=(0.8, 0.6, 0, 0),
+            name=f"slot_{i}", type=kind, size=(0.02, 0.02, 0.02), pos=(0.003, 0.001, 0.002), quat=(0.8, 0, 0.6, 0),
             priority=1, condim=3,  # the object's friction rules: world.py writes the mean of object and hand there
         )  # fmt: skip
     model = spec.compile()
+    shared = np.append(model.geom_sameframe[model.geom_bodyid == body.id], model.body_sameframe[body.id])
+    if np.any(shared != mujoco.mjtSameFrame.mjSAMEFRAME_NONE):
+        raise RuntimeError(f"the compiler takes frames of the object for equal ({shared}): objects would be distorted")
     first = model.geom("slot_0").id
     joint = model.joint(OBJECT)
     return Scene(

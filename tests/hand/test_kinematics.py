@@ -45,7 +45,8 @@ def test_collision_capsules_lie_where_mujoco_has_them(poses):
 def test_jacobian_is_the_finite_difference(poses):
     q = poses[0]
     step = 1e-3
-    shifted = q + np.float32(step) * np.concatenate([np.eye(HAND.num_joints), -np.eye(HAND.num_joints)]).astype(np.float32)
+    each = np.eye(HAND.num_joints, dtype=np.float32)
+    shifted = q + np.float32(step) * np.concatenate([each, -each])
     ahead, behind = np.split(keypoints(shifted), 2)
     np.testing.assert_allclose(
         jax.jit(lambda q: kinematics.keypoint_jacobian(HAND, q))(q),
