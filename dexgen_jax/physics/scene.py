@@ -62,8 +62,8 @@ def build(hand: Hand, slot_kinds: tuple[int, ...]) -> Scene:
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     body = spec.worldbody.add_body(name=OBJECT)
     body.add_freejoint(name=OBJECT)
-    # The body's frame, its inertial frame and each slot's frame all differ in the placeholder: the compiler marks frames
-    # that coincide, and the simulator would then use one for the other for ever, whatever object is written in.
+    # The body's frame, its inertial frame and each slot's frame all differ in the placeholder: the compiler marks
+    # frames that coincide, and the simulator then uses one for the other for ever, whatever object is written in.
     body.explicitinertial, body.mass, body.inertia = True, 0.1, (1e-4, 1.1e-4, 1.2e-4)
     body.ipos, body.iquat = (0.001, 0.002, 0.003), (0.8, 0.6, 0, 0)
     for i, kind in enumerate(slot_kinds):
