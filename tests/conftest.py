@@ -20,3 +20,59 @@ import jax  # noqa: E402
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 sys.path.insert(0, str(REPOSITORY / "experiments"))  # the scripts are imported by their file names
+
+sys.path.insert(0, str(REPOSITORY / "tests" / "hand"))  # the made-up three-finger hand
+
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+OBJECTS = ("box_50_50_80", "sphere_64")  # small in number, and one of them has an inertial frame of its own
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """The Allegro hand with a box or a sphere, on MuJoCo C with one thread."""
+    from dexgen_jax.hand import allegro
+    from dexgen_jax.objects import catalog
+    from dexgen_jax.physics import engine as engines
+
+    return engines.make(allegro.load(), [catalog.load(name) for name in OBJECTS], "native", threads=1)
+
+
+@pytest.fixture(scope="session")
+def grasps(engine):
+    """Some tens of validated grasps of each object, grown in about two seconds."""
+    from dexgen_jax.grasps import library, sample, settle
+    from dexgen_jax.physics import world as worlds
+
+    @jax.jit
+    def attempt(key, index):
+        keys = jax.random.split(key, (2, 96))
+        candidates = jax.vmap(sample.cupped, (0, None))(keys[0], engine.hand)
+        world = worlds.nominal(engine.object(index))
+        one = lambda key, candidate: settle.settle(key, engine, world, candidate, settle.SettleConfig())  # noqa: E731
+        return jax.vmap(one)(keys[1], candidates)
+
+    found = []
+    for index, name in enumerate(OBJECTS):
+        tried = jax.device_get(attempt(jax.random.PRNGKey(index), jnp.asarray(index)))
+        keep = np.flatnonzero(tried.accepted)
+        rows = (tried.q[keep], tried.target[keep], tried.object_pose[keep])
+        found.append(library.ObjectGrasps(engine.hand.name, name, *rows, made={"seed": index}))
+    return found
+
+
+@pytest.fixture(scope="session")
+def library(grasps):
+    from dexgen_jax.grasps import library as libraries
+
+    return libraries.assemble(grasps, libraries.GraphConfig(neighbours=4))
+
+
+@pytest.fixture(scope="session")
+def make_env(engine, library):
+    """`make_env({'episode_steps': 3})`: the anygrasp task on the tiny library."""
+    from dexgen_jax.envs import registry
+
+    return lambda overrides=None: registry.load("anygrasp", overrides, engine=engine, library=library)

@@ -5,6 +5,7 @@ The same program runs on every backend: MuJoCo C on a thread pool (`native`), MJ
 """
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable, Sequence
 
 import chex
@@ -85,12 +86,14 @@ def make(hand: Hand, objects: Sequence[ObjectParams], backend: str = "auto", thr
     """Builds an engine whose environments may hold any of `objects`.
 
     `backend` 'auto' takes native on a CPU, warp on an NVIDIA GPU and mjx elsewhere; `threads` 0 means all cores.
-    Raises ValueError for an unknown backend.
+    Raises ValueError for a backend that is unknown or not installed.
     """
     if backend not in BACKENDS:
         raise ValueError(f"no physics backend {backend!r}; choose one of {', '.join(BACKENDS)}")
     if backend == "auto":
         backend = {"cpu": "native", "gpu": "warp"}.get(jax.default_backend(), "mjx")
+    if backend == "warp" and importlib.util.find_spec("warp") is None:
+        raise ValueError("physics backend 'warp' is not installed: pip install 'dexgen_jax[warp]', or choose mjx")
     static_kinds = backend != "native"
     slot_kinds = shapes.layout(objects, static_kinds)
     scene = scenes.build(hand, slot_kinds)
