@@ -14,6 +14,7 @@ from flax import struct
 
 from dexgen_jax.controller import diffusion, inverse_dynamics
 from dexgen_jax.controller.model import Model, Weights
+from dexgen_jax.controller.sampler import sample_motion
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 
@@ -54,12 +55,11 @@ class TrainState:
         return Weights(**self.average, normalizer=normalizer)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def initial_state(model: Model, recipe: Recipe, key: jax.Array) -> TrainState:
     """Returns the state before the first step."""
     parameters = model.initial_parameters(key)
-    # The average starts as a copy: the same buffer twice could not be donated.
-    average = jax.tree.map(jnp.copy, parameters)
-    return TrainState(jnp.int32(0), parameters, average, recipe.optimizer.init(parameters))
+    return TrainState(jnp.int32(0), parameters, parameters, recipe.optimizer.init(parameters))
 
 
 def window_loss(
@@ -119,6 +119,41 @@ def train_steps(
 
     state, metrics = jax.lax.scan(body, state, length=count)
     return state, jax.tree.map(jnp.mean, metrics)
+
+
+def held_out_metrics(
+    model: Model, weights: Weights, recording: windows.Recording, key: jax.Array, count: int
+) -> Metrics:
+    """Measures a controller on `count` windows that it has not seen; root mean squares in rad and m.
+
+    Beside the errors stand those of doing nothing: keeping the joint target, keeping the keypoints.
+    """
+    key_draw, key_loss, key_sample = jax.random.split(key, 3)
+    batch = windows.draw(model.hand, recording, key_draw, count, model.history, model.horizon)
+    parameters = {"denoiser": weights.denoiser, "inverse_dynamics": weights.inverse_dynamics}
+    normalizer = weights.normalizer
+
+    def errors(window: windows.Window, key: jax.Array) -> Metrics:
+        condition = normalizer.encode_condition(window.condition)
+        sampled = sample_motion(model, weights, condition, window.mode, key)
+
+        def action_error(motion: jax.Array) -> jax.Array:
+            wanted = model.inverse_dynamics.apply(weights.inverse_dynamics, condition, motion)
+            return normalizer.decode_action(wanted.mean) - window.action
+
+        return {
+            "action_error_rad": action_error(normalizer.encode_offsets(window.offsets)),
+            "action_error_of_samples_rad": action_error(sampled),
+            "action_error_of_holding_rad": window.condition[-1, -model.hand.num_joints :] - window.action,
+            "motion_error_of_samples_m": normalizer.decode_offsets(sampled) - window.offsets,
+            "motion_error_of_holding_m": window.offsets,
+        }
+
+    loss = functools.partial(window_loss, model, parameters, normalizer)
+    _, losses = jax.vmap(loss)(batch, jax.random.split(key_loss, count))
+    measured = jax.vmap(errors)(batch, jax.random.split(key_sample, count))
+    mean_square = {name: jnp.sqrt(jnp.mean(error**2)) for name, error in measured.items()}
+    return {f"{name}_loss": jnp.mean(loss) for name, loss in losses.items() if name != "spread"} | mean_square
 
 
 def check_finite(metrics: dict[str, float], first: int, last: int) -> None:

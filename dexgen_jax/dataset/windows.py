@@ -4,6 +4,8 @@ A window looks back over `history` rows (the condition, which needs nothing but 
 over `horizon` rows (the motion of the keypoints). Recordings keep only joints; keypoints are computed here.
 """
 
+from collections.abc import Mapping
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -35,6 +37,20 @@ class Recording:
     target: jax.Array  # (S, L, n) likewise: the target in force when q was read
     mode: jax.Array  # (S, L) uint8
     index: jax.Array  # (m, 2) int32: stream, row
+
+
+def recording(columns: Mapping[str, np.ndarray], history: int, horizon: int, drop_rows: int) -> Recording:
+    """Moves the columns q, target, mode and flags of a dataset to the device; see `valid_index` for the rest.
+
+    Raises ValueError if not a single window can be cut.
+    """
+    index = valid_index(columns["flags"], history, horizon, drop_rows)
+    if not len(index):
+        raise ValueError(
+            f"no window of {history + horizon} rows fits these {columns['flags'].shape} streams and rows without its "
+            f"episode's end or the {drop_rows} rows before a drop: record longer, or with an expert that drops less"
+        )
+    return Recording(*(jnp.asarray(columns[name]) for name in ("q", "target", "mode")), jnp.asarray(index))
 
 
 def condition(hand: Hand, q: jax.Array, target: jax.Array) -> jax.Array:

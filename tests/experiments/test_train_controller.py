@@ -1,0 +1,69 @@
+import json
+from pathlib import Path
+
+import fake_streams
+import launch
+import numpy as np
+import pytest
+import train_controller
+
+from dexgen_jax.checkpoints import Checkpoints
+from dexgen_jax.controller.controller import Controller
+from dexgen_jax.dataset import store
+from dexgen_jax.hand import allegro
+
+CONFIG = Path(train_controller.__file__).parent / "configs" / "train_controller.py"
+TINY = [
+    *("--config.model.width=16", "--config.model.encoder_width=16", "--config.model.inverse_width=16"),
+    *("--config.model.sampling_steps=2", "--config.recipe.steps=60", "--config.recipe.batch=32"),
+    *("--config.steps_per_call=20", "--config.checkpoint_every=20", "--config.held_out_windows=64"),
+]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("dataset")
+    writer = store.create(folder, allegro.load(), store.Layout(1, 24, 100), {"control_hz": 10.0})
+    writer.write(0, fake_streams.columns(24, 100))
+    return folder
+
+
+def _train(run_dir, dataset, *more):
+    argv = ["train_controller.py", f"--config={CONFIG}:smoke", *TINY]
+    launch.main(train_controller.run, [*argv, f"--config.run_dir={run_dir}", f"--config.dataset={dataset}", *more])
+
+
+def test_a_killed_training_continues_to_the_same_controller(dataset, tmp_path, capsys, monkeypatch):
+    _train(tmp_path / "whole", dataset)
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["steps"] == 60 and 0 < result["action_error_rad"] < result["action_error_of_holding_rad"]
+
+    save = Checkpoints.save
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+
+        def save_and_die(self, step, tree):
+            save(self, step, tree)
+            raise KeyboardInterrupt
+
+        patch.setattr(Checkpoints, "save", save_and_die)
+        _train(tmp_path / "killed", dataset)
+    assert Checkpoints(tmp_path / "killed" / "controller" / "checkpoints").latest_step() == 20
+    _train(tmp_path / "killed", dataset)
+
+    whole, resumed = (dict(np.load(tmp_path / name / "controller" / "weights.npz")) for name in ("whole", "killed"))
+    assert whole.keys() == resumed.keys()
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], resumed[name])
+    assert Controller.from_pretrained(tmp_path / "killed" / "controller").model.width == 16
+
+
+def test_a_missing_dataset_and_one_too_small_are_one_clear_line(dataset, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        _train(tmp_path / "run", tmp_path / "nowhere")
+    assert "no dataset in" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        _train(tmp_path / "other", dataset, "--config.drop_seconds=2.0", "--config.model.history=99")
+    assert "no window of 101 rows fits" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        _train(tmp_path / "third", dataset, "--config.held_out=1.0")
+    assert "24 streams: too few to hold 24 of them out" in capsys.readouterr().err
