@@ -28,9 +28,10 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     env = build_env(env_config)
     controller = Controller.from_pretrained(config.controller or log.run_dir / "controller")
     mode, steps = controller.model.mode_index(config.mode), round(config.seconds * CONTROL_HZ)
+    offset_std = controller.weights.normalizer.offset_std
     spoiled = {name: operators.parse(name) for name in (*config.references, *config.operators)}
     plan = [(name, None) for name in config.references]
-    plan += [(name, alpha) for name in config.operators for alpha in (None, *config.alphas)]
+    plan += [(name, strength) for name in config.operators for strength in (None, *config.strengths)]
 
     key = jax.random.PRNGKey(config.seed + 1)  # the same in every row: the same starts, gravity and goals
 
@@ -42,26 +43,25 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
     rows, simulated = files.read_rows(log.folder), config.num_envs * config.seconds / 60
     with log.progress("evaluating", len(plan) * simulated, "simulated minutes", len(rows) * simulated) as bar:
-        for name, alpha in plan:
-            if (name, alpha) in rows:
+        for name, strength in plan:
+            if (name, strength) in rows:
                 continue
-            weights = None if alpha is None else controller.weights
+            weights = None if strength is None else controller.weights
+            alpha = None if strength is None else float(guidance.alpha_of(strength, offset_std))
             tally, trace = simulate(spoiled[name], weights, jnp.float32(alpha or 0), key)
-            row = assist.summarise(name, alpha, tally, steps / CONTROL_HZ)
-            if alpha is not None:
-                row["strength"] = float(guidance.strength(alpha, controller.weights.normalizer.offset_std))
-            files.save_trace(log.folder, name, alpha, trace, round(config.film.seconds * CONTROL_HZ))
-            rows[name, alpha] = row
+            files.save_trace(log.folder, name, strength, trace, round(config.film.seconds * CONTROL_HZ))
+            row = rows[name, strength] = assist.summarise(name, alpha, tally, steps / CONTROL_HZ, strength)
             files.write_rows(log.folder, rows)
-            bar.advance(simulated, operator=name, alpha="alone" if alpha is None else alpha, drops=row["drops"])
+            bar.advance(simulated, operator=name, help="none" if strength is None else strength, drops=row["drops"])
 
     rows = list(files.read_rows(log.folder).values())  # as a continued run sees them
     groups = report.by_operator(rows)
     compared = {name: assist.compare(groups[name]) for name in config.operators}
     scene, look = env.engine.scene, config.film
+    best = {name: compared[name]["best_strength"] for name in look.operators}
     page = report.Report(
         rows=rows, comparisons=compared, curves=files.learning_curves(log.run_dir),
-        films=[files.film_of(log.folder, scene, name, compared[name]["best_alpha"], look) for name in look.operators],
+        films=[files.film_of(log.folder, scene, name, best[name], look) for name in look.operators],
         facts=facts(config, env, controller), listings=files.listings(log.run_dir),
     )  # fmt: skip
     atomic_write(log.run_dir / "report.html", report.page(page))

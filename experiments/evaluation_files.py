@@ -21,7 +21,7 @@ from dexgen_jax.physics.scene import Scene
 from dexgen_jax.run_log import atomic_write, read_metrics, to_json
 from dexgen_jax.viz import film, plots, video
 
-Rows = dict[tuple[str, float | None], dict[str, Any]]  # by operator and alpha
+Rows = dict[tuple[str, float | None], dict[str, Any]]  # by operator and strength
 CURVES = (  # stage, title, metrics, logarithmic
     ("expert", "Expert: goals per minute", ("goals_per_minute",), False),
     ("expert", "Expert: drops per minute", ("drops_per_minute",), False),
@@ -34,7 +34,7 @@ def read_rows(folder: Path) -> Rows:
     path = folder / "rows.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     try:
-        return {(row["operator"], row["alpha"]): row for row in map(json.loads, lines)}
+        return {(row["operator"], row["strength"]): row for row in map(json.loads, lines)}
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error}): delete it, and the rows are simulated again") from error
 
@@ -44,17 +44,17 @@ def write_rows(folder: Path, rows: Rows) -> None:
     atomic_write(folder / "rows.jsonl", "".join(to_json(row) + "\n" for row in rows.values()))
 
 
-def save_trace(folder: Path, operator: str, alpha: float | None, trace: assist.Trace, steps: int) -> None:
+def save_trace(folder: Path, operator: str, strength: float | None, trace: assist.Trace, steps: int) -> None:
     """Keeps the first `steps` of a row's trace."""
-    path = _trace_path(folder, operator, alpha)
+    path = _trace_path(folder, operator, strength)
     path.parent.mkdir(parents=True, exist_ok=True)
     start = jax.tree.map(lambda x: np.asarray(x[:steps]), trace)
     atomic_write(path, serialization.to_bytes(start))
 
 
-def load_trace(folder: Path, operator: str, alpha: float | None) -> assist.Trace:
+def load_trace(folder: Path, operator: str, strength: float | None) -> assist.Trace:
     """Reads what `save_trace` wrote."""
-    path = _trace_path(folder, operator, alpha)
+    path = _trace_path(folder, operator, strength)
     try:
         fields = serialization.msgpack_restore(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -62,17 +62,18 @@ def load_trace(folder: Path, operator: str, alpha: float | None) -> assist.Trace
     return assist.Trace(**fields | {"object": ObjectParams(**fields["object"])})
 
 
-def _trace_path(folder: Path, operator: str, alpha: float | None) -> Path:
-    return folder / "traces" / f"{operator.replace(' ', '_')}-{'alone' if alpha is None else f'{alpha:g}'}.msgpack"
+def _trace_path(folder: Path, operator: str, strength: float | None) -> Path:
+    help_given = "alone" if strength is None else f"{strength:g}"
+    return folder / "traces" / f"{operator.replace(' ', '_')}-{help_given}.msgpack"
 
 
-def film_of(folder: Path, scene: Scene, operator: str, alpha: float, look: ConfigDict) -> report.Film:
+def film_of(folder: Path, scene: Scene, operator: str, strength: float, look: ConfigDict) -> report.Film:
     """Films one environment with the operator alone and with help: the one with about the mean number of drops."""
     path = folder / "films" / f"{operator.replace(' ', '_')}.mp4"
-    alone, helped = load_trace(folder, operator, None), load_trace(folder, operator, alpha)
+    alone, helped = load_trace(folder, operator, None), load_trace(folder, operator, strength)
     environment = film.typical(alone)
     shown = film.Look(look.width, look.height, seconds=look.seconds)
-    frames = film.compare(scene, {f"{operator}, alone": alone, f"helped, α {alpha:g}": helped}, environment, shown)
+    frames = film.compare(scene, {f"{operator}, alone": alone, f"helped, λ {strength:g}": helped}, environment, shown)
     path.parent.mkdir(parents=True, exist_ok=True)
     video.write_mp4(path, frames, shown.fps)
     return report.Film(

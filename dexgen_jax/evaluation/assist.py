@@ -122,10 +122,13 @@ def _view(env: Env, state: State, new: Tally) -> Trace:
     )  # fmt: skip
 
 
-def summarise(name: str, alpha: float | None, tally: Tally, seconds_each: float) -> dict[str, Any]:
+def summarise(
+    name: str, alpha: float | None, tally: Tally, seconds_each: float, strength: float | None = None
+) -> dict[str, Any]:
     """One row of the table, plain values. `seconds_each` [s] is what each environment was simulated for.
 
-    `halves` counts drops and seconds in the environments of even and of odd number, see `choose_alpha`.
+    `alpha` [1/m^2] and `strength` (lambda, unitless) say how much help there was, None for none. `halves` counts drops
+    and seconds in the environments of even and of odd number, see `compare`.
     """
     drops, goals = np.asarray(tally.drops), np.asarray(tally.goals)
     seconds = len(drops) * seconds_each
@@ -133,6 +136,7 @@ def summarise(name: str, alpha: float | None, tally: Tally, seconds_each: float)
     halves = [{"drops": int(drops[i::2].sum()), "seconds": len(drops[i::2]) * seconds_each} for i in (0, 1)]
     return {
         "operator": name,
+        "strength": strength,
         "alpha": alpha,
         "environments": len(drops),
         "seconds": seconds,
@@ -147,17 +151,19 @@ def summarise(name: str, alpha: float | None, tally: Tally, seconds_each: float)
 
 
 def compare(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the help was worth to one operator: `rows` are its own, alpha None without help.
+    """What the help was worth to one operator: `rows` are its own, `strength` None without help.
 
-    The best alpha is chosen by drops in the even environments, among those above 0 (at 0 the operator is not heard),
-    and the ratio of hold times is measured in the odd ones: choosing and measuring on the same drops would flatter it.
+    The best strength is chosen by drops in the even environments, among those above 0 (at 0 the operator is not
+    heard), and the ratio of hold times is measured in the odd ones: choosing and measuring on the same drops would
+    flatter it.
     """
-    alone = next(row for row in rows if row["alpha"] is None)
-    helped = [row for row in rows if row["alpha"]]
+    alone = next(row for row in rows if row["strength"] is None)
+    helped = [row for row in rows if row["strength"]]
     best = min(helped, key=lambda row: row["halves"][0]["drops"] / row["halves"][0]["seconds"])
     own, reference = best["halves"][1], alone["halves"][1]
     ratio = intervals.hold_time_ratio(own["drops"], own["seconds"], reference["drops"], reference["seconds"])
     return {
+        "best_strength": best["strength"],
         "best_alpha": best["alpha"],
         "chosen": "fewest drops in the even environments; the ratio is of the odd ones",
         "assisted_over_unassisted": dataclasses.asdict(ratio),

@@ -42,12 +42,12 @@ def page(report: Report) -> str:
         *(f"<p class=lead>{headline(name, c)}</p>" for name, c in report.comparisons.items()),
         *map(_figure_of_film, report.films),
         "<h2>Seconds held per drop</h2>",
-        f"<figure>{plots.by_alpha(helped, 'hold_time', 'seconds per drop', clean)}</figure>",
+        f"<figure>{plots.by_strength(helped, 'hold_time', 'seconds per drop', clean)}</figure>",
         "<h2>All rows</h2>",
         _table(groups, report.comparisons),
         f"<p class=note>{_NOTE}</p>",
         "<h2>Goals per minute</h2>",
-        f"<figure>{plots.by_alpha(helped, 'goals_per_minute', 'goals per minute', clean)}</figure>",
+        f"<figure>{plots.by_strength(helped, 'goals_per_minute', 'goals per minute', clean)}</figure>",
     ]
     if report.curves:
         sections += ["<h2>How it was learned</h2>", f"<figure>{plots.learning(report.curves)}</figure>"]
@@ -86,11 +86,11 @@ def _table(groups: dict[str, list[dict[str, Any]]], comparisons: dict[str, dict[
     head = "<tr><th>operator<th>help<th>seconds held per drop<th>drops<th>goals per minute<th>simulated"
     lines = []
     for name, rows in groups.items():
-        best = comparisons.get(name, {}).get("best_alpha")
+        best = comparisons.get(name, {}).get("best_strength")
         for i, row in enumerate(rows):
             kind = name.split()[0]
             who = f"{_text(name)} <small>{REFERENCE_KINDS.get(kind, '')}</small>" if i == 0 else ""
-            mark = " class=best" if row["alpha"] is not None and row["alpha"] == best else ""
+            mark = " class=best" if row["strength"] is not None and row["strength"] == best else ""
             first = " first" if i == 0 else ""
             lines.append(
                 f"<tr{mark}><td class='name{first}'>{who}<td>{_help(row)}<td>{_with_interval(row['hold_time'])}"
@@ -100,10 +100,11 @@ def _table(groups: dict[str, list[dict[str, Any]]], comparisons: dict[str, dict[
 
 
 def _help(row: dict[str, Any]) -> str:
-    if row["alpha"] is None:
+    if row["strength"] is None:
         return "alone"
-    strength = f" <small>λ {_number(row['strength'])}</small>" if row.get("strength") is not None else ""
-    return f"α {row['alpha']:g}{strength}" + (" <small>operator unheard</small>" if row["alpha"] == 0 else "")
+    if row["strength"] == 0:
+        return "λ 0 <small>operator unheard</small>"
+    return f"λ {row['strength']:g} <small>α {_number(row['alpha'])} / m²</small>"
 
 
 def _with_interval(estimate: dict[str, Any]) -> str:
@@ -148,9 +149,9 @@ def _text(value: str) -> str:
 
 _NOTE = (
     "Small print beside a number is its 95% interval, from the count alone (exact Poisson). After a drop the hand gets "
-    "a fresh grasp. α is the strength of guidance in 1/m², λ = 2αs² the same in units of the motion's own spread s; at "
-    "α = 0 the controller moves as it likes and the operator is not heard. All rows begin from the same grasps, goals "
-    "and directions of gravity."
+    "a fresh grasp. λ = 2αs² is the strength of guidance: α is what the sampler applies per squared metre, s the "
+    "spread of the motions it learned from. At λ = 0 the controller moves as it likes and the operator is not heard. "
+    "All rows begin from the same grasps, goals and directions of gravity."
 )
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fcfcfd; --ink: #1d2430; --faint: #68717f; --line: #d9dee5; --best: #e8f1ff }

@@ -22,16 +22,18 @@ class Curve:
     log: bool = False
 
 
-def by_alpha(groups: dict[str, list[dict[str, Any]]], quantity: str, label: str, clean: dict[str, Any] | None) -> str:
-    """One panel per operator: `quantity` ('hold_time' or 'goals_per_minute') of its rows over alpha, with intervals.
+def by_strength(
+    groups: dict[str, list[dict[str, Any]]], quantity: str, label: str, clean: dict[str, Any] | None
+) -> str:
+    """One panel per operator: `quantity` ('hold_time' or 'goals_per_minute') of its rows over strength, with intervals.
 
     The operator alone is a line with its interval as a band, the clean expert `clean` a dashed line.
     """
     figure = _figure(3.1 * len(groups), 2.7)
     panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for panel, (name, rows) in zip(panels, groups.items(), strict=True):
-        alone = next(row for row in rows if row["alpha"] is None)[quantity]
-        helped = [row for row in rows if row["alpha"] is not None]
+        alone = next(row for row in rows if row["strength"] is None)[quantity]
+        helped = [row for row in rows if row["strength"] is not None]
         _level(panel, alone, ORANGE, "-", "alone")
         if clean:
             _level(panel, clean[quantity], INK, "--", "clean expert", band=False)
@@ -39,9 +41,9 @@ def by_alpha(groups: dict[str, list[dict[str, Any]]], quantity: str, label: str,
         value = np.array([point["value"] for point in points])
         around = np.abs(np.array([[point["low"], point["high"]] for point in points]).T - value)
         panel.errorbar(range(len(helped)), value, around, color=BLUE, marker="o", capsize=3, lw=1.5, label="assisted")
-        panel.set_xticks(range(len(helped)), [f"{row['alpha']:g}" for row in helped])
+        panel.set_xticks(range(len(helped)), [f"{row['strength']:g}" for row in helped])
         panel.set_title(name)
-        panel.set_xlabel("guidance strength α")
+        panel.set_xlabel("guidance strength λ")
         if quantity == "hold_time":
             panel.set_yscale("log")
             panel.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))

@@ -1,6 +1,6 @@
 """Settings of evaluate_assist.py: which operators are helped, how strongly, and how long they are watched.
 
-Reproduces: arXiv:2502.04307, figure 8: its four operators and its grid of alpha (`:gpu`).
+Reproduces: arXiv:2502.04307, figure 8: its four operators (`:gpu`), over strengths of guidance.
 Time on 2 cores: smoke 40 s, laptop 5 min. Expected: see the script.
 Command: python experiments/evaluate_assist.py --config=experiments/configs/evaluate_assist.py:laptop
 """
@@ -10,15 +10,15 @@ from ml_collections import ConfigDict
 SIZES = {
     "smoke": dict(
         objects="cube_55,sphere_64,cylinder_56_60", num_envs=32, seconds=10.0, operators=("noisy 0.75",),
-        alphas=(0.0, 750.0), film_seconds=2.0,
+        strengths=(0.0, 0.3), film_seconds=2.0,
     ),
     "laptop": dict(
         objects="train", num_envs=128, seconds=30.0, operators=("noisy 0.75", "noisy 1.5", "slow 0.5"),
-        alphas=(0.0, 150.0, 750.0, 3000.0), film_seconds=10.0,
+        strengths=(0.0, 0.03, 0.1, 0.3), film_seconds=10.0,
     ),
     "gpu": dict(
         objects="train", num_envs=4096, seconds=60.0, operators=("noisy 0.75", "noisy 1.5", "slow 0.5", "slow 1"),
-        alphas=(0.0, 150.0, 300.0, 750.0, 1500.0, 3000.0), film_seconds=15.0,
+        strengths=(0.0, 0.01, 0.03, 0.1, 0.3, 1.0), film_seconds=15.0,
     ),
 }  # fmt: skip
 
@@ -39,7 +39,9 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.seconds = scale["seconds"]  # simulated s of every environment
     config.operators = scale["operators"]  # to be helped: kind and amplitude, see dexgen_jax/evaluation/operators.py
     config.references = ("clean", "still", "random")  # operators that are only watched
-    config.alphas = scale["alphas"]  # 1/m2, strengths of guidance; at 0 the operator is not heard
+    # lambda = 2 alpha s^2, unitless: the weight of the command against the learned motions, whose spread is s. The
+    # paper's alphas 150, 750 and 3000 are 0.03, 0.15 and 0.6 if its s is 1 cm; at 0 the operator is not heard.
+    config.strengths = scale["strengths"]
     config.mode = "default"  # task label given to the controller
 
     config.film = ConfigDict()

@@ -75,7 +75,8 @@ def test_all_rows_begin_alike_and_runs_repeat():
 
 def test_a_row_says_what_the_tally_holds():
     tally = assist.Tally(jnp.array([3, 1, 0, 2]), jnp.array([1, 0, 0, 1]), jnp.array([0, 0, 0, 1]))
-    row = assist.summarise("noisy 0.75", 150.0, tally, seconds_each=30.0)
+    row = assist.summarise("noisy 0.75", 150.0, tally, 30.0, strength=0.1)
+    assert (row["strength"], row["alpha"]) == (0.1, 150.0)
     assert (row["drops"], row["goals"], row["seconds"], row["blown_up"]) == (6, 2, 120, 1)
     assert row["hold_time"]["value"] == 20.0 and row["goals_per_minute"]["value"] == 1.0
     assert row["halves"] == [{"drops": 3, "seconds": 60.0}, {"drops": 3, "seconds": 60.0}]
@@ -83,15 +84,15 @@ def test_a_row_says_what_the_tally_holds():
     np.testing.assert_allclose(row["dispersion"], 5 / 3 / 1.5)
 
 
-def _row(alpha, even, odd):
+def _row(strength, even, odd):
     tally = assist.Tally(jnp.array([even, odd]), jnp.zeros(2, jnp.int32), jnp.zeros(2, jnp.int32))
-    return assist.summarise("noisy", alpha, tally, 100.0)
+    return assist.summarise("noisy", None, tally, 100.0, strength)
 
 
-def test_the_best_alpha_is_chosen_on_one_half_and_measured_on_the_other():
-    rows = [_row(None, 40, 60), _row(0.0, 0, 0), _row(150.0, 12, 3), _row(300.0, 10, 20)]
+def test_the_best_strength_is_chosen_on_one_half_and_measured_on_the_other():
+    rows = [_row(None, 40, 60), _row(0.0, 0, 0), _row(0.1, 12, 3), _row(0.3, 10, 20)]
     found = assist.compare(rows)
-    # The even half prefers 300 (10 < 12) though the odd one would not; alpha 0 does not hear the operator.
-    assert found["best_alpha"] == 300.0
+    # The even half prefers 0.3 (10 < 12) though the odd one would not; strength 0 does not hear the operator.
+    assert found["best_strength"] == 0.3
     assert found["assisted_over_unassisted"]["value"] == pytest.approx(60 / 20)
     assert (found["unassisted"]["drops"], found["assisted"]["drops"]) == (100, 30)

@@ -7,16 +7,16 @@ from dexgen_jax.evaluation import assist, report
 from dexgen_jax.viz import plots
 
 
-def _row(operator, alpha, drops, goals=5):
+def _row(operator, strength, drops, goals=5):
     zeros = jnp.zeros(4, jnp.int32)
     tally = assist.Tally(zeros.at[:2].set(drops // 2), zeros.at[0].set(goals), zeros)
-    return assist.summarise(operator, alpha, tally, 100.0) | ({} if alpha is None else {"strength": alpha / 5000})
+    return assist.summarise(operator, None if strength is None else 5000 * strength, tally, 100.0, strength)
 
 
 ROWS = [
     _row("clean", None, 4),
     _row("still", None, 0, goals=0),
-    *[_row("noisy 0.75", alpha, drops) for alpha, drops in ((None, 80), (0.0, 10), (150.0, 20), (750.0, 40))],
+    *[_row("noisy 0.75", strength, drops) for strength, drops in ((None, 80), (0.0, 10), (0.03, 20), (0.3, 40))],
 ]
 COMPARED = {"noisy 0.75": assist.compare(ROWS[2:])}
 
@@ -66,20 +66,20 @@ def test_what_is_not_markup_is_escaped(tmp_path):
 
 
 def test_the_headline_says_how_much_longer_and_how_sure():
-    # Half of the drops are in environment 0, half in 1. In the even ones alpha 150 has fewest. In the odd ones there
-    # are 10 drops instead of 40 in equal times: 4 times as long. Clopper-Pearson of 40 / 50 is [0.6628, 0.8997].
+    # Half of the drops are in environment 0, half in 1. In the even ones strength 0.03 has fewest; in the odd ones
+    # there are 10 drops instead of 40 in equal times: 4 times as long. Clopper-Pearson of 40 / 50 is [0.6628, 0.8997].
     line = report.headline("noisy 0.75", COMPARED["noisy 0.75"])
     assert "<b>20.0 s</b> per drop with help, 5.00 s alone: <b>4.00 times as long</b>" in line
     assert "95% interval 1.97 to 8.97" in line
 
 
 def test_a_difference_within_noise_is_not_sold_as_one():
-    rows = [_row("slow 1", None, 10), _row("slow 1", 150.0, 8)]
+    rows = [_row("slow 1", None, 10), _row("slow 1", 0.03, 8)]
     assert "within counting noise, no difference" in report.headline("slow 1", assist.compare(rows))
 
 
 def test_no_drop_at_all_is_a_bound_and_not_a_number(tmp_path):
-    rows = [_row("slow 1", None, 10), _row("slow 1", 150.0, 0)]
+    rows = [_row("slow 1", None, 10), _row("slow 1", 0.03, 0)]
     line = report.headline("slow 1", assist.compare(rows))
     assert "<b>more than 108 s</b>" in line and "at least 0.916 times" in line  # 400 s / 3.689; 5 of 5 drops
     assert "no drop <small>≥ 108</small>" in _page(tmp_path)  # the still hand's row
@@ -90,8 +90,8 @@ def test_the_table_marks_the_best_row_and_shows_every_row(tmp_path):
     body = text[text.index("<tbody>") : text.index("</tbody>")]
     assert body.count("<tr") == len(ROWS) and body.count("<tr class=best>") == 1
     best = body[body.index("<tr class=best>") :]
-    assert best.index("α 150 <small>λ 0.0300</small>") < best.index("20.0 <small>12.9 – 32.7</small>")
-    assert "α 0 <small>λ 0</small> <small>operator unheard</small>" in body
+    assert best.index("λ 0.03 <small>α 150 / m²</small>") < best.index("20.0 <small>12.9 – 32.7</small>")
+    assert "λ 0 <small>operator unheard</small>" in body
 
 
 def test_numbers_have_three_digits_and_no_exponent():

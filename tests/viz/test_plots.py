@@ -11,8 +11,8 @@ def _estimate(value, low, high):
 
 def _rows(*values):
     return [
-        {"alpha": alpha, "hold_time": _estimate(*value), "goals_per_minute": _estimate(1.0, 0.5, 2.0)}
-        for alpha, value in zip((None, 0.0, 150.0), values, strict=True)
+        {"strength": strength, "hold_time": _estimate(*value), "goals_per_minute": _estimate(1.0, 0.5, 2.0)}
+        for strength, value in zip((None, 0.0, 0.3), values, strict=True)
     ]
 
 
@@ -27,13 +27,13 @@ def _texts(svg):
 
 
 def test_one_panel_per_operator_with_its_strengths():
-    texts = _texts(plots.by_alpha(GROUPS, "hold_time", "seconds per drop", {"hold_time": _estimate(60, 40, 80)}))
+    texts = _texts(plots.by_strength(GROUPS, "hold_time", "seconds per drop", {"hold_time": _estimate(60, 40, 80)}))
     assert {"noisy", "slow", "seconds per drop", "alone", "assisted", "clean expert"} <= set(texts)
-    assert texts.count("150") == 2
+    assert texts.count("0.3") == 2
 
 
 def test_the_colours_of_the_page_are_taken():
-    svg = plots.by_alpha(GROUPS, "goals_per_minute", "goals per minute", None)
+    svg = plots.by_strength(GROUPS, "goals_per_minute", "goals per minute", None)
     assert "currentColor" in svg and plots.INK not in svg
     assert svg.startswith("<svg") and "<?xml" not in svg
 
