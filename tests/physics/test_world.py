@@ -124,10 +124,8 @@ def test_gain_factors_are_the_servos_torque():
 
 def test_a_resized_object_is_the_object_built_at_that_size():
     factor = 1.05
-    parts = [
-        Primitive(int(k), tuple(float(x) * factor for x in s), tuple(float(x) * factor for x in p), tuple(map(float, q)))
-        for k, s, p, q in zip(T_BLOCK.kind, T_BLOCK.size, T_BLOCK.position, T_BLOCK.quat, strict=True)
-    ]
+    slots = zip(T_BLOCK.kind, factor * T_BLOCK.size, factor * T_BLOCK.position, T_BLOCK.quat, strict=True)
+    parts = [Primitive(int(k), *(tuple(map(float, row)) for row in (s, p, q))) for k, s, p, q in slots]
     built, resized = shapes.build(parts), worlds.resize(T_BLOCK, factor)
     for name in ("size", "position", "quat", "com", "inertia"):
         np.testing.assert_allclose(getattr(resized, name), getattr(built, name), rtol=1e-4, atol=1e-8, err_msg=name)
