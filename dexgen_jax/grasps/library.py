@@ -135,8 +135,9 @@ def assemble(objects: Sequence[ObjectGrasps], config: GraphConfig) -> GraspLibra
     """
     neighbours, first = [], 0
     for grasps in objects:
-        found, distance = _nearest(grasps.q, grasps.object_pose, config)
-        if len(grasps) <= config.neighbours or not np.isfinite(distance).all():
+        enough = len(grasps) > config.neighbours
+        found, distance = _nearest(grasps.q, grasps.object_pose, config) if enough else (None, np.inf)
+        if not np.isfinite(distance).all():
             raise ValueError(
                 f"object {grasps.object_name!r} has {len(grasps)} grasps, too few for {config.neighbours} goals at "
                 f"least {config.min_angle} rad away from each; grow more, or ask for fewer neighbours"
@@ -167,12 +168,10 @@ def distance(
 def _nearest(q: np.ndarray, pose: np.ndarray, config: GraphConfig) -> tuple[np.ndarray, np.ndarray]:
     """Returns each grasp's nearest goals (N, k) and their distances, infinite where there are none."""
     pairwise = functools.partial(distance, config=config)
-    k = min(config.neighbours, len(q))
-
     @jax.jit
     def of_one(row: jax.Array) -> tuple[jax.Array, jax.Array]:
         far, angle = jax.vmap(pairwise, in_axes=(None, None, 0, 0))(all_q[row], all_pose[row], all_q, all_pose)
-        negative, index = jax.lax.top_k(-jnp.where(angle >= config.min_angle, far, jnp.inf), k)
+        negative, index = jax.lax.top_k(-jnp.where(angle >= config.min_angle, far, jnp.inf), config.neighbours)
         return index, -negative
 
     all_q, all_pose = jnp.asarray(q), jnp.asarray(pose)

@@ -32,7 +32,7 @@ def build_spec() -> mujoco.MjSpec:
             name = f"{finger}_{link}"
             body = body.add_body(name=name, pos=position, quat=quat)
             body.add_joint(
-                name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=(0, 0, 1), range=(-0.4, 1.5), armature=5e-4
+                name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=(0, 0, -1), range=(-0.4, 1.5), armature=5e-4
             )
             capsule = {"fromto": (0.004, 0, 0, length, 0, 0)}
             body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_CAPSULE, size=(RADIUS, 0, 0), density=800, **capsule)
