@@ -165,7 +165,7 @@ h2 { font-size: 1.15rem; margin: 2.75rem 0 0.75rem }
 .note, small, figcaption, dt { color: var(--faint) }
 small { font-size: 0.8em; white-space: nowrap }
 figure { margin: 1.25rem 0 }
-figure svg { width: 100%; height: auto; max-height: 22rem }
+figure svg { max-width: 100%; height: auto }
 video { width: 100%; max-width: 46rem; border: 1px solid var(--line); border-radius: 8px; display: block }
 figcaption { font-size: 0.9rem; margin-top: 0.4rem }
 .scroll { overflow-x: auto }

@@ -62,7 +62,7 @@ def _shoot(scene: Scene, title: str, trace: Trace, environment: int, look: Look)
     drops, goals = (np.concatenate([[0], np.cumsum(events)[:-1]]) for events in (one.drops, one.goals))
     since = np.arange(count) - np.maximum.accumulate(np.where(np.diff(drops, prepend=0) > 0, np.arange(count), -count))
     notes = [
-        f"{_count(d, 'drop')}  {_count(g, 'goal')}  {i / look.fps:4.1f} s"
+        f"{i / look.fps:4.1f} s   {_count(d, 'drop')}   {_count(g, 'goal')}"
         for i, (d, g) in enumerate(zip(drops, goals, strict=True))
     ]
     return video.add_caption(frames, title, notes, since < _ALARM_SECONDS * look.fps)

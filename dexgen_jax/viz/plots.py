@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib
 import matplotlib.figure
+import matplotlib.ticker
 import numpy as np
 
 INK = "#010203"  # stands for the page's text colour, which an SVG inside HTML calls currentColor
@@ -50,7 +51,7 @@ def by_strength(
             panel.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         else:
             panel.set_ylim(bottom=0)
-        panel.grid(alpha=0.15, color=INK, which="both")
+        panel.grid(alpha=0.15, color=INK)
     panels[0].set_ylabel(label)
     panels[0].legend(frameon=False, fontsize=8)
     return _svg(figure)
@@ -64,6 +65,8 @@ def learning(curves: list[Curve]) -> str:
             panel.plot(x, y, color=colour, lw=1.4, label=label)
         panel.set_title(curve.title)
         panel.set_xlabel(curve.x_label)
+        panel.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
+        panel.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
         if curve.log:
             panel.set_yscale("log")
         if len(curve.lines) > 1:
@@ -86,7 +89,7 @@ def _finite(estimate: dict[str, float | None]) -> dict[str, float]:
 
 
 def _figure(width: float, height: float) -> matplotlib.figure.Figure:
-    return matplotlib.figure.Figure(figsize=(max(width, 4.0), height), layout="constrained")
+    return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
 
 
 def _svg(figure: matplotlib.figure.Figure) -> str:

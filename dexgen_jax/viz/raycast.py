@@ -15,6 +15,7 @@ import numpy as np
 
 OFF_MARGIN = -1.0  # m: a geom with a margin below this is an empty object slot and is not drawn
 _CHUNK = 8  # frames cast at once: bounds memory to about 100 MB at 320 x 240
+_COARSE = 8  # every so many rays are cast to find where there is something to see
 _LINK, _TIP, _PALM = (0.36, 0.39, 0.44), (0.13, 0.55, 0.60), (0.27, 0.30, 0.35)  # linear RGB
 _OBJECT, _OBJECT_DARK, _GHOST = (0.93, 0.38, 0.08), (0.70, 0.20, 0.03), (0.10, 0.62, 0.28)
 _SKY_TOP, _SKY_BOTTOM = (0.93, 0.95, 0.97), (0.70, 0.74, 0.79)
@@ -27,7 +28,7 @@ class Camera:
     """A pinhole camera in the palm frame, which is also the world frame of the scene."""
 
     eye: tuple[float, float, float] = (0.31, -0.30, -0.03)  # m
-    target: tuple[float, float, float] = (0.045, 0.0, 0.008)  # m
+    target: tuple[float, float, float] = (0.045, 0.0, -0.004)  # m
     up: tuple[float, float, float] = (0.2, 0.0, 1.0)
     field_of_view: float = 31.0  # degrees, vertical
 
@@ -97,20 +98,48 @@ class _Scene:
 
     def picture(self, qpos: np.ndarray, goal: np.ndarray | None) -> np.ndarray:
         """Returns uint8 (frames, height, width, 3)."""
-        distance, geom, normal = self._cast(qpos, self.eye, self.rays)
-        image = np.tile(self.sky, (len(qpos), 1, 1))
-        seen = _rows(geom >= 0)
-        hit, rays = np.take_along_axis(geom, seen, 1), self.rays[seen]
-        point = self.eye + np.take_along_axis(distance, seen, 1)[..., None] * rays
-        light = self._light(qpos, point, np.take_along_axis(normal, seen[..., None], 1), -rays, self.turn[seen])
-        lit = np.where(hit[..., None] >= 0, self._albedo(hit, point, qpos) * light, self.sky[seen])
-        np.put_along_axis(image, seen[..., None], lit, 1)
-        if goal is not None and self.object_body >= 0:
-            self._add_ghost(image, qpos, goal, np.where(geom < 0, np.inf, distance))
+        there = None if goal is None or self.object_body < 0 else qpos.copy()
+        if there is not None:
+            there[:, self.object_qpos] = goal
+        image = np.tile(self.sky.reshape(*self.grid, 3), (len(qpos), 1, 1, 1))
+        window = self._window(qpos if there is None else np.concatenate([qpos, there]))
+        if window is not None:
+            image[:, *window] = self._shade(qpos, there, window)
         # Linear light to sRGB bytes: a pixel's rays are averaged first.
         rows, columns = (side // self.supersample for side in self.grid)
         pixels = image.reshape(len(qpos), rows, self.supersample, columns, self.supersample, 3).mean((2, 4))
         return np.round(255 * np.clip(pixels, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+
+    def _window(self, qpos: np.ndarray) -> tuple[slice, slice] | None:
+        """The part of the ray grid (rows, columns) that holds all that can be seen: few rays are cast to find it."""
+        rays = self.rays.reshape(*self.grid, 3)[_COARSE // 2 :: _COARSE, _COARSE // 2 :: _COARSE]
+        seen = np.zeros(rays.shape[:2], bool)
+        for start in range(0, len(qpos), _CHUNK):
+            geom = self._cast(qpos[start : start + _CHUNK], self.eye, rays.reshape(-1, 3))[1]
+            seen |= (geom >= 0).any(0).reshape(seen.shape)
+        if not seen.any():
+            return None
+        ends = [np.flatnonzero(seen.any(axis))[[0, -1]] + [-1, 2] for axis in (1, 0)]
+        return tuple(slice(max(_COARSE * first, 0), _COARSE * last) for first, last in ends)
+
+    def _shade(self, qpos: np.ndarray, there: np.ndarray | None, window: tuple[slice, slice]) -> np.ndarray:
+        """Linear RGB (frames, rows, columns, 3) of a part of the grid of rays; the object at `there` is a ghost."""
+        rays, sky, turn = (
+            part.reshape(*self.grid, -1)[window].reshape(-1, part[0].size) for part in (self.rays, self.sky, self.turn)
+        )
+        distance, geom, normal = self._cast(qpos, self.eye, rays)
+        image = np.tile(sky, (len(qpos), 1, 1))
+        seen = _rows(geom >= 0)
+        hit, along = np.take_along_axis(geom, seen, 1), rays[seen]
+        point = self.eye + np.take_along_axis(distance, seen, 1)[..., None] * along
+        light = self._light(qpos, point, np.take_along_axis(normal, seen[..., None], 1), -along, turn[seen, 0])
+        lit = np.where(hit[..., None] >= 0, self._albedo(hit, point, qpos) * light, sky[seen])
+        np.put_along_axis(image, seen[..., None], lit.astype(np.float32), 1)
+        shape = self.rays.reshape(*self.grid, 3)[window].shape
+        image = image.reshape(len(qpos), *shape)
+        if there is not None:
+            self._add_ghost(image, there, rays, np.where(geom < 0, np.inf, distance).reshape(image.shape[:-1]))
+        return image
 
     def _cast(self, qpos, origin, rays, group=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         self.batch.bind("qpos")[: len(qpos)] = qpos
@@ -140,13 +169,11 @@ class _Scene:
         fill = np.maximum(normal @ fill, 0)
         return (1.0 * bright + sky * (0.24 + 0.22 * fill + 0.3 * rim) + 0.25 * gloss)[..., None]
 
-    def _add_ghost(self, image, qpos, goal, distance) -> None:
-        there = qpos.copy()
-        there[:, self.object_qpos] = goal
-        depth, _, normal = self._cast(there, self.eye, self.rays, group=np.array([0, 1, 0, 0, 0, 0], np.uint8))
-        outline = _outline(normal.reshape(len(qpos), *self.grid, 3)).reshape(depth.shape)
+    def _add_ghost(self, image, there, rays, distance) -> None:
+        depth, _, normal = self._cast(there, self.eye, rays, group=np.array([0, 1, 0, 0, 0, 0], np.uint8))
+        depth, outline = depth.reshape(distance.shape), _outline(normal.reshape(image.shape).astype(np.float32))
         opacity = np.where(outline, 0.9, np.where(depth < 0, 0.0, 0.14)) * np.where(depth < distance, 1.0, 0.45)
-        image += opacity[..., None] * (np.array(_GHOST) - image)
+        image += opacity[..., None].astype(np.float32) * (np.array(_GHOST, np.float32) - image)
 
 
 def _outline(normal: np.ndarray) -> np.ndarray:
@@ -176,7 +203,7 @@ def _sky(rows: int, columns: int) -> np.ndarray:
     """The background, linear RGB (rows * columns, 3): brighter above, and around the middle."""
     y, x = np.meshgrid(np.linspace(0, 1, rows), np.linspace(-1, 1, columns), indexing="ij")
     share = np.clip(y + 0.25 * x**2, 0, 1).reshape(-1, 1)
-    return (1 - share) * np.array(_SKY_TOP) + share * np.array(_SKY_BOTTOM)
+    return ((1 - share) * np.array(_SKY_TOP) + share * np.array(_SKY_BOTTOM)).astype(np.float32)
 
 
 def _colours(model: mujoco.MjModel, is_object: np.ndarray) -> np.ndarray:

@@ -53,18 +53,19 @@ def add_gravity(frames: np.ndarray, gravity: np.ndarray, camera: Camera = CAMERA
 
 
 def add_caption(frames: np.ndarray, title: str, notes: Sequence[str], alarm: np.ndarray | None = None) -> np.ndarray:
-    """Adds a bar above the picture: `title` at the left, each frame's own note at the right.
+    """Adds a bar above the picture with the `title` and, below it, each frame's own note.
 
     Frames where `alarm` (frames,) bool is set get a red frame and note.
     """
     alarm = np.zeros(len(frames), bool) if alarm is None else alarm
     height, width = frames.shape[1:3]
-    bar = 2 * round(0.055 * height) + 2
+    line = round(0.085 * height)
+    bar = 2 * line + 4
     sheet = np.concatenate([np.full((len(frames), bar, width, 3), _PAPER, np.uint8), frames], axis=1)
 
     def draw(pen: ImageDraw.ImageDraw, note: str, red: bool) -> None:
-        pen.text((8, bar / 2), title, _INK, _font(round(0.6 * bar), bold=True), "lm")
-        pen.text((width - 8, bar / 2), note, _ALARM if red else _INK, _font(round(0.55 * bar)), "rm")
+        pen.text((8, 0.5 * line + 2), title, _INK, _font(round(0.75 * line), bold=True), "lm")
+        pen.text((8, 1.5 * line), note, _ALARM if red else _INK, _font(round(0.68 * line)), "lm")
         if red:
             pen.rectangle((0, bar, width - 1, height + bar - 1), outline=_ALARM, width=max(3, width // 80))
 
