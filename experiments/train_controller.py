@@ -40,7 +40,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     with log.progress("training the controller", recipe.steps, "steps", step) as bar:
         while step < recipe.steps:
             count = min(config.steps_per_call, recipe.steps - step)
-            state, metrics = training.train_steps(model, recipe, count, state, train, statistics, key_train)
+            state, metrics = training.train_steps(model, recipe, state, train, statistics, key_train, count)
             metrics = {name: float(value) for name, value in metrics.items()}
             training.check_finite(metrics, step, step + count)
             step += count

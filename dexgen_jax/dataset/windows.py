@@ -60,9 +60,13 @@ def condition(hand: Hand, q: jax.Array, target: jax.Array) -> jax.Array:
     positions, joint targets and control errors target - q [rad]; with 4 rows of the Allegro hand 240 numbers.
     Source: arXiv:2502.04307, appendix F.
     """
+    return _condition(hand, jax.vmap(lambda joints: kinematics.keypoints(hand, joints))(q), q, target)
+
+
+def _condition(hand: Hand, keypoints: jax.Array, q: jax.Array, target: jax.Array) -> jax.Array:
     chex.assert_equal_shape([q, target])
-    tips = jax.vmap(lambda joints: kinematics.keypoints(hand, joints)[: hand.num_tips])(q)
-    return jnp.concatenate([tips.reshape(len(q), -1), q, target, target - q], axis=-1)
+    tips = keypoints[:, : hand.num_tips].reshape(len(q), -1)
+    return jnp.concatenate([tips, q, target, target - q], axis=-1)
 
 
 def condition_size(hand: Hand) -> int:
@@ -85,10 +89,12 @@ def cut(
     )
     now = history - 1
     seen = q[:history] if reading_noise is None else q[:history] + reading_noise
-    keypoints = jax.vmap(lambda joints: kinematics.keypoints(hand, joints))(q[now:])
+    # One pass over all rows: the program is half as long, and compiles in half the time.
+    keypoints = jax.vmap(lambda joints: kinematics.keypoints(hand, joints))(jnp.concatenate([seen, q[now:]]))
+    before, ahead = keypoints[:history], keypoints[history:]
     return Window(
-        condition=condition(hand, seen, target[:history]),
-        offsets=keypoints[1:] - keypoints[:1],
+        condition=_condition(hand, before, seen, target[:history]),
+        offsets=ahead[1:] - ahead[:1],
         mode=recording.mode[stream, row].astype(jnp.int32),
         action=target[now + 1] - seen[now],
     )
