@@ -46,7 +46,7 @@ def actor(
     middle, half = 0.5 * (hand.upper + hand.lower), 0.5 * (hand.upper - hand.lower)
     pose = physics.object_pose(hand)
     joint_speed, object_velocity = jnp.split(physics.qvel, [hand.num_joints])
-    tips = kinematics.keypoints(hand, reading)[: hand.num_tips] - pose[:3]
+    tips = kinematics.keypoints(hand, reading)[: hand.num_tips] - pose[None, :3]
     # Two axes of the object's frame: unlike a quaternion they have no second sign and no jump.
     axes = rotation.rotate(pose[None, 3:], jnp.eye(3)[:2])
     return jnp.concatenate([

@@ -23,6 +23,7 @@ from dexgen_jax.physics.world import World
 
 BACKENDS = ("auto", "native", "mjx", "warp")
 CONTROL_HZ = 10.0  # the paper's 1e10 transitions in 31.7 years are exactly 0.1 s each
+BLOWN_UP = 1e3  # m, rad, m/s or rad/s: far beyond any grasp, and squares of it still fit a float32
 SUBSTEPS = round(1 / (CONTROL_HZ * scenes.TIMESTEP))
 
 
@@ -37,7 +38,7 @@ class PhysicsState:
     # Read-outs, one physics step old as MuJoCo computes them before it integrates.
     torque: jax.Array  # (n,) N m, applied by the actuators
     touch: jax.Array  # (touch sensors,) N, normal force on each part of the hand
-    finite: jax.Array  # () bool, False once the simulation has blown up
+    finite: jax.Array  # () bool, False once the simulation has blown up: NaN, or beyond `BLOWN_UP`
 
     def joints(self, hand: Hand) -> jax.Array:
         """Joint positions (n,) [rad]."""
@@ -75,7 +76,9 @@ class Engine:
         """Advances one control step (0.1 s) with joint targets `ctrl` (n,) [rad] held constant."""
         chex.assert_shape(ctrl, (self.scene.model.nu,))
         after = self.advance(state, ctrl, world)
-        return after.replace(finite=jnp.isfinite(after.qpos).all() & jnp.isfinite(after.qvel).all())
+        # Also False for NaN. A simulation on its way out would otherwise leave huge rewards before it is seen.
+        sound = (jnp.abs(after.qpos) < BLOWN_UP).all() & (jnp.abs(after.qvel) < BLOWN_UP).all()
+        return after.replace(finite=sound)
 
     def object(self, index: jax.Array) -> ObjectParams:
         """The parameters of object `index` () of this engine."""

@@ -1,0 +1,97 @@
+"""Laws: worlds are drawn from the paper's Table III, and they keep moving without leaving it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dexgen_jax.envs.randomization import RandomizationConfig, move_world, sample_world
+from dexgen_jax.objects import catalog
+from dexgen_jax.physics import world as worlds
+
+CONFIG = RandomizationConfig()
+BOX = jax.tree.map(jnp.asarray, catalog.load("box_48_56_64"))
+COUNT = 4000
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return jax.jit(jax.vmap(lambda key: sample_world(key, BOX, CONFIG)))(jax.random.split(jax.random.PRNGKey(0), COUNT))
+
+
+@pytest.fixture(scope="module")
+def move():
+    return jax.jit(jax.vmap(lambda key, world: move_world(key, world, CONFIG)))
+
+
+@pytest.mark.parametrize(
+    "read, low, high",
+    [
+        (lambda w: w.mass, 0.03, 0.25),
+        (lambda w: w.object_friction, 0.5, 1.2),
+        (lambda w: w.hand_friction, 0.5, 1.2),
+        (lambda w: w.object.size[:, 0, 0] / BOX.size[0, 0], 0.95, 1.05),
+        (lambda w: w.kp_scale, 0.8, 1.1),
+        (lambda w: w.kd_scale, 0.7, 1.2),
+    ],
+    ids="mass object_friction hand_friction size kp kd".split(),
+)
+def test_ranges_are_table_iii(drawn, read, low, high):
+    values = np.asarray(read(drawn))
+    assert low - 1e-6 <= values.min() < low + 0.01 * (high - low)
+    assert high + 1e-6 >= values.max() > high - 0.01 * (high - low)
+    np.testing.assert_allclose(values.mean(), (low + high) / 2, atol=0.02 * (high - low))
+
+
+def test_noise_and_pushes_are_table_iii():
+    assert (CONFIG.start_joints, CONFIG.action_noise) == (0.05, 0.05)
+    assert (CONFIG.joint_noise, CONFIG.joint_offset) == (0.025, 0.005)
+    assert (CONFIG.push_acceleration, CONFIG.push_probability, CONFIG.push_decay) == (1.0, 0.2, 0.99)
+
+
+def test_draws_are_independent_of_each_other(drawn):
+    columns = [drawn.mass, drawn.object_friction, drawn.hand_friction, drawn.kp_scale, drawn.kd_scale]
+    columns += [drawn.object.size[:, 0, 0], drawn.gravity[:, 0], drawn.gravity[:, 1]]
+    correlation = np.corrcoef(np.stack(columns)) - np.eye(len(columns))
+    assert np.abs(correlation).max() < 0.06
+
+
+def test_gravity_comes_from_every_side_evenly_and_with_its_full_strength(drawn):
+    np.testing.assert_allclose(jnp.linalg.norm(drawn.gravity, axis=1), worlds.STANDARD_GRAVITY, rtol=1e-5)
+    unit = np.asarray(drawn.gravity) / worlds.STANDARD_GRAVITY
+    np.testing.assert_allclose(unit.mean(0), 0, atol=0.03)
+    np.testing.assert_allclose(unit.T @ unit / COUNT, np.eye(3) / 3, atol=0.03)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.5])
+def test_a_smaller_gravity_angle_keeps_the_palm_up(angle):
+    config = RandomizationConfig(gravity_angle=angle)
+    worlds_ = jax.vmap(lambda key: sample_world(key, BOX, config))(jax.random.split(jax.random.PRNGKey(1), 500))
+    cosine = worlds_.gravity @ jnp.array(worlds.PALM_UP) / worlds.STANDARD_GRAVITY**2
+    assert float(cosine.min()) >= np.cos(angle) - 1e-5
+    assert float(cosine.min()) <= np.cos(angle) + 0.01
+
+
+def test_the_wrist_turns_slowly_and_gravity_keeps_its_strength(drawn, move):
+    keys = jax.random.split(jax.random.PRNGKey(2), COUNT)
+    after = move(keys, drawn)
+    np.testing.assert_allclose(jnp.linalg.norm(after.gravity, axis=1), worlds.STANDARD_GRAVITY, rtol=1e-5)
+    cosine = jnp.sum(after.gravity * drawn.gravity, axis=1) / worlds.STANDARD_GRAVITY**2
+    # Two directions across gravity, each with 0.05 rad of standard deviation.
+    np.testing.assert_allclose(np.mean(np.arccos(np.clip(cosine, -1, 1)) ** 2), 2 * 0.05**2, rtol=0.1)
+
+
+def test_pushes_arrive_now_and_then_in_proportion_to_the_mass_and_fade(drawn, move):
+    old = drawn.replace(push=jnp.ones((COUNT, 3)))
+    push = np.asarray(move(jax.random.split(jax.random.PRNGKey(3), COUNT), old).push)
+    faded = np.isclose(push, 0.99).all(axis=1)
+    np.testing.assert_allclose(faded.mean(), 0.8, atol=0.03)
+    new = push[~faded] / np.asarray(drawn.mass)[~faded, None]
+    np.testing.assert_allclose(new.std(axis=0), 1.0, rtol=0.1)
+    np.testing.assert_allclose(new.mean(axis=0), 0.0, atol=0.1)
+
+
+def test_nothing_else_of_a_world_changes_in_an_episode(drawn, move):
+    after = move(jax.random.split(jax.random.PRNGKey(4), COUNT), drawn)
+    same = lambda w: w.replace(gravity=jnp.zeros(3), push=jnp.zeros(3))  # noqa: E731
+    jax.tree.map(np.testing.assert_array_equal, same(after), same(drawn))

@@ -1,0 +1,50 @@
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+
+from dexgen_jax.envs import observations, rewards
+from dexgen_jax.physics.engine import PhysicsState
+
+
+def test_progress_by_hand():
+    # 1 cm nearer is half a unit of 2 cm; 0.2 rad is half of 0.4; the joints went away by 0.3 rad, one unit.
+    terms = rewards.progress((0.05, 1.0, 0.4), (0.04, 0.8, 0.7))
+    np.testing.assert_allclose([terms["position"], terms["rotation"], terms["joints"]], [0.5, 0.5, -1.0])
+
+
+def test_going_away_and_coming_back_earns_nothing():
+    there, away = (0.02, 0.3, 0.1), (0.06, 0.9, 0.4)
+    out, back = rewards.progress(there, away), rewards.progress(away, there)
+    for name in out:
+        np.testing.assert_allclose(out[name] + back[name], 0.0, atol=1e-12)
+
+
+def test_effort_by_hand():
+    zero = jnp.zeros(8)
+    physics = PhysicsState(
+        qpos=zero, qvel=zero.at[:2].set(jnp.array([3.0, -1.0])), warmstart=zero, torque=jnp.array([0.5, 0.2]),
+        touch=zero, finite=jnp.ones((), bool),
+    )  # fmt: skip
+    travel = jnp.array([[0.03, 0.04, 0.0], [0.0, 0.0, 0.01]])  # 5 cm and 1 cm in 0.1 s: 0.5 and 0.1 m/s
+    terms = rewards.effort(jnp.array([1.0, -0.5]), physics, travel, 0.1)
+    expected = {"action": (1 + 0.25) / 2, "torque": 0.25 + 0.04, "work": 1.5 + 0.2, "tip_speed": 0.3}
+    for name, value in expected.items():
+        np.testing.assert_allclose(terms[name], value, rtol=1e-6, err_msg=name)
+
+
+def test_every_weight_multiplies_the_term_of_its_name():
+    names = [field.name for field in dataclasses.fields(rewards.RewardWeights)]
+    weights = rewards.RewardWeights(**{name: float(i + 1) for i, name in enumerate(names)})
+    weighted = rewards.weigh({name: jnp.asarray(2.0) for name in names}, weights)
+    assert [float(weighted[name]) for name in names] == [2.0 * (i + 1) for i in range(len(names))]
+
+
+def test_a_goal_error_by_hand_and_whichever_sign_a_quaternion_has():
+    # From no turn to a quarter turn about z; 1 cm along x.
+    here = jnp.array([0.05, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+    goal = jnp.array([0.06, 0.0, 0.0, -0.70710678, 0.0, 0.0, -0.70710678])
+    error = observations.goal_error(jnp.zeros(4), here, jnp.full(4, 0.2), goal)
+    np.testing.assert_allclose(error.position, [0.01, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(error.rotation, [0, 0, np.pi / 2], atol=1e-6)
+    np.testing.assert_allclose(error.sizes(), [0.01, np.pi / 2, 0.2], rtol=1e-5)
