@@ -60,7 +60,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     scene, look = env.engine.scene, config.film
     best = {name: compared[name]["best_strength"] for name in look.operators}
     page = report.Report(
-        rows=rows, comparisons=compared, curves=files.learning_curves(log.run_dir),
+        rows=rows, comparisons=compared, curves=files.learning_curves(log.run_dir, config.expert),
         films=[files.film_of(log.folder, scene, name, best[name], look) for name in look.operators],
         facts=facts(config, env, controller), listings=files.listings(log.run_dir),
     )  # fmt: skip

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from dexgen_jax.evaluation import assist, report
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics.scene import Scene
-from dexgen_jax.run_log import atomic_write, read_metrics, to_json
+from dexgen_jax.run_log import METRICS_FILE, atomic_write, read_metrics, to_json
 from dexgen_jax.viz import film, plots, video
 
 Rows = dict[tuple[str, float | None], dict[str, Any]]  # by operator and strength
@@ -83,11 +83,12 @@ def film_of(folder: Path, scene: Scene, operator: str, strength: float, look: Co
     )  # fmt: skip
 
 
-def learning_curves(run_dir: Path) -> list[plots.Curve]:
-    """The curves that this run's metrics hold; a shipped expert brings none."""
+def learning_curves(run_dir: Path, expert: str = "") -> list[plots.Curve]:
+    """The curves that this run's metrics hold; a shipped `expert` brings its own beside its weights."""
     curves = []
     for stage, title, names, log in CURVES:
-        lines = read_metrics(run_dir, stage)
+        folder = Path(expert) if expert and stage == "expert" else run_dir
+        lines = read_metrics(folder, stage) if (folder / METRICS_FILE).exists() else []
         found = {
             name: tuple(np.array([[line["step"], line[name]] for line in lines if line.get(name) is not None]).T)
             for name in names if any(line.get(name) is not None for line in lines)

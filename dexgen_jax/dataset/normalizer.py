@@ -11,7 +11,7 @@ from flax import struct
 
 from dexgen_jax.dataset.windows import Window
 
-FLOOR = 1e-3  # m or rad: features that hardly ever move are not blown up
+FLOOR = 1e-4  # m or rad: features that hardly ever move are not blown up
 
 
 @struct.dataclass

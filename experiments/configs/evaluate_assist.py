@@ -9,11 +9,11 @@ from ml_collections import ConfigDict
 
 SIZES = {
     "smoke": dict(
-        objects="cube_55,sphere_64,cylinder_56_60", num_envs=32, seconds=10.0, operators=("noisy 0.75",),
+        objects="cube_55,sphere_64,cylinder_56_60", num_envs=32, seconds=10.0, operators=("noisy 1.5",),
         strengths=(0.0, 0.3), film_seconds=2.0,
     ),
     "laptop": dict(
-        objects="train", num_envs=128, seconds=30.0, operators=("noisy 0.75", "noisy 1.5", "slow 0.5"),
+        objects="train", num_envs=128, seconds=30.0, operators=("noisy 1.5", "noisy 0.75", "slow 0.5"),
         strengths=(0.0, 0.03, 0.1, 0.3), film_seconds=10.0,
     ),
     "gpu": dict(
