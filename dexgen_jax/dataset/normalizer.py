@@ -11,7 +11,8 @@ from flax import struct
 
 from dexgen_jax.dataset.windows import Window
 
-FLOOR = 1e-4  # m or rad: features that hardly ever move are not blown up
+FLOOR = 1e-3  # m or rad: features that hardly ever move are not blown up
+OFFSET_FLOOR = 1e-4  # m: a calm hand's keypoints move by less than a millimetre in a control step
 
 
 @struct.dataclass
@@ -57,7 +58,7 @@ def fit(windows: Window) -> Normalizer:
     return Normalizer(
         condition_mean=windows.condition.mean(0),
         condition_std=jnp.maximum(windows.condition.std(0), FLOOR),
-        offset_std=jnp.maximum(jnp.sqrt(jnp.mean(windows.offsets**2, axis=(0, 2, 3))), FLOOR),
+        offset_std=jnp.maximum(jnp.sqrt(jnp.mean(windows.offsets**2, axis=(0, 2, 3))), OFFSET_FLOOR),
         action_mean=windows.action.mean(0),
         action_std=jnp.maximum(windows.action.std(0), FLOOR),
     )
