@@ -1,4 +1,7 @@
-"""Laws of the task: goals roll on, a drop is not a time limit, each reset is another grasp, nothing broken spreads."""
+"""Laws of the task: goals roll on, a drop is not a time limit, each reset is another grasp, nothing broken spreads.
+
+Compiling a reset or a step takes seconds, so the tests share few of them: two tasks, each over one batch size.
+"""
 
 import dataclasses
 
@@ -11,7 +14,8 @@ from brax.envs.wrappers import training as wrappers
 from dexgen_jax.envs import registry
 from dexgen_jax.envs.anygrasp import Anygrasp, AnygraspConfig
 
-COUNT = 6
+COUNT = 64  # resets
+FEW = 4  # of them are stepped
 STILL = {
     f"randomization.{name}": 0.0
     for name in ("start_joints", "push_probability", "joint_noise", "joint_offset", "action_noise", "gravity_walk")
@@ -30,29 +34,45 @@ def started(env):
 
 
 @pytest.fixture(scope="module")
-def moved(env, started):
-    action = jax.random.uniform(jax.random.PRNGKey(1), (COUNT, env.action_size), minval=-1.0)
-    return action, jax.jit(jax.vmap(env.step))(started, action)
+def few(started):
+    return jax.tree.map(lambda x: x[:FEW], started)
 
 
-def test_a_step_gives_back_what_a_reset_does(env, started, moved):
+@pytest.fixture(scope="module")
+def step(env):
+    return jax.jit(jax.vmap(env.step))
+
+
+@pytest.fixture(scope="module")
+def moved(step, few):
+    action = jax.random.uniform(jax.random.PRNGKey(1), few.info["target"].shape, minval=-1.0)
+    return action, step(few, action)
+
+
+@pytest.fixture(scope="module")
+def rolling(make_env):
+    """A task without noise in which every place counts as the goal and time is up after 6 steps; all its states."""
+    env = make_env({**STILL, **EVERYWHERE, "hold_steps": 3, "episode_steps": 6})
+    states, step = [jax.jit(env.reset)(jax.random.PRNGKey(6))], jax.jit(env.step)
+    actions = [jnp.full(env.action_size, 0.5), jnp.full(env.action_size, -3.0), *[jnp.zeros(env.action_size)] * 4]
+    for action in actions:
+        states.append(step(states[-1], action))
+    return actions, states
+
+
+def test_a_step_gives_back_what_a_reset_does(env, few, moved):
     # Structure, shapes and types are those of a scan's carry.
     describe = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)  # noqa: E731
-    assert describe(started) == describe(moved[1])
+    assert describe(few) == describe(moved[1])
     for name, (size,) in env.observation_size.items():
-        assert started.obs[name].shape == (COUNT, size)
+        assert few.obs[name].shape == (FEW, size)
     assert env.observation_size["privileged_state"] > env.observation_size["state"]
 
 
-def test_a_batch_is_its_members_one_by_one(env, started, moved):
+def test_the_same_state_and_action_give_the_same_future_wherever_they_stand_in_a_batch(step, few, moved):
     action, after = moved
-    one = jax.jit(env.step)(jax.tree.map(lambda x: x[2], started), action[2])
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[2], rtol=1e-5, atol=1e-5), one, after)
-
-
-def test_the_same_key_and_actions_give_the_same_future(env, started, moved):
-    again = jax.jit(jax.vmap(env.step))(started, moved[0])
-    jax.tree.map(np.testing.assert_array_equal, again, moved[1])
+    backwards = step(*jax.tree.map(lambda x: x[::-1], (few, action)))
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[::-1], b), backwards, after)
 
 
 def test_braxs_own_wrappers_run_it(env):
@@ -67,21 +87,18 @@ def test_braxs_own_wrappers_run_it(env):
     np.testing.assert_allclose(second.info["episode_metrics"]["sum_reward"], first.reward + second.reward, rtol=1e-5)
 
 
-def test_resets_are_other_grasps_in_other_worlds(env, started, library):
-    many = jax.jit(jax.vmap(lambda k: env.reset(k).info))(jax.random.split(jax.random.PRNGKey(3), 200))
-    starts = {tuple(row) for row in np.asarray(many["object_pose"])}
-    assert starts <= {tuple(row) for row in np.asarray(library.object_pose)} and len(starts) > 60
-    for value in (many["world"].mass, many["gravity"][:, 0], many["target"][:, 0]):
-        assert len(np.unique(value)) > 60
-    kinds = np.asarray(many["world"].object.kind[:, 0])
-    assert len(np.unique(kinds)) == 2  # both objects are drawn
-    assert np.abs(many["q"] - many["target"]).max() > 0.05  # targets press
+def test_resets_are_other_grasps_in_other_worlds(started, library):
+    info = started.info
+    starts = {tuple(row) for row in np.asarray(info["object_pose"])}
+    assert starts <= {tuple(row) for row in np.asarray(library.object_pose)} and len(starts) > COUNT / 2
+    for value in (info["world"].mass, info["gravity"][:, 0], info["target"][:, 0]):
+        assert len(np.unique(value)) > COUNT / 2
+    assert len(np.unique(info["world"].object.kind[:, 0])) == 2  # both objects are drawn
 
 
-def test_a_reset_is_at_its_grasp_with_a_goal_of_its_own_object(env, library):
-    info = jax.jit(jax.vmap(lambda k: env.reset(k).info))(jax.random.split(jax.random.PRNGKey(4), 50))
-    poses = np.asarray(library.object_pose)
-    for i in range(50):
+def test_a_reset_is_at_its_grasp_with_a_goal_of_its_own_object(started, library):
+    info, poses = started.info, np.asarray(library.object_pose)
+    for i in range(COUNT):
         row = int(np.flatnonzero((poses == np.asarray(info["object_pose"][i])).all(axis=1))[0])
         assert int(info["goal"][i]) in np.asarray(library.neighbours[row])
         np.testing.assert_array_equal(info["target"][i], library.target[row])
@@ -97,72 +114,58 @@ def test_reward_is_the_sum_of_its_named_terms(moved):
     assert all(np.abs(terms[f"reward_{name}"]).max() > 0 for name in ("position", "rotation", "joints", "torque"))
 
 
-def test_targets_move_by_the_scaled_action_and_stay_within_limits(make_env):
-    env = make_env(STILL)
-    start = jax.jit(env.reset)(jax.random.PRNGKey(5))
-    step = jax.jit(env.step)
+def test_targets_move_by_the_scaled_action_and_stay_within_limits(env, rolling):
+    actions, states = rolling
     lower, upper = (jnp.asarray(x, jnp.float32) for x in (env.hand.lower, env.hand.upper))
-    for action in (jnp.full(env.action_size, 0.5), jnp.full(env.action_size, -3.0)):
-        after = step(start, action)
-        expected = jnp.clip(start.info["target"] + 0.15 * jnp.clip(action, -1, 1), lower, upper)
+    for action, before, after in zip(actions, states, states[1:], strict=False):
+        expected = jnp.clip(before.info["target"] + 0.15 * jnp.clip(action, -1, 1), lower, upper)
         np.testing.assert_allclose(after.info["target"], expected, atol=1e-6)
 
 
-def test_goals_roll_on_once_they_are_held(make_env, library):
-    env = make_env({**STILL, **EVERYWHERE, "hold_steps": 3})  # every place counts as the goal
-    step, zero = jax.jit(env.step), jnp.zeros(env.action_size)
-    states = [jax.jit(env.reset)(jax.random.PRNGKey(6))]
-    for _ in range(6):
-        states.append(step(states[-1], zero))
+def test_goals_roll_on_once_they_are_held(rolling, library):
+    _, states = rolling
     assert [int(s.metrics["success"]) for s in states[1:]] == [0, 0, 1, 0, 0, 1]
     assert [int(s.info["goals"]) for s in states] == [0, 0, 0, 1, 1, 1, 2]
     goals = [int(s.info["goal"]) for s in states]
     assert goals[0] == goals[1] == goals[2] and goals[3] in np.asarray(library.neighbours[goals[0]])
     assert goals[3] == goals[5] and goals[6] in np.asarray(library.neighbours[goals[3]])
-    assert not any(s.done for s in states)
     np.testing.assert_allclose([s.metrics["reward_success"] for s in states[1:]], [0, 0, 10, 0, 0, 10])
 
 
-def test_a_goal_passed_through_does_not_count(make_env):
-    env = make_env({**STILL, "hold_steps": 2})  # ordinary tolerances: a start is never at its goal
-    state = jax.jit(env.reset)(jax.random.PRNGKey(7))
-    state = state.replace(info=state.info | {"held": jnp.ones((), jnp.int32)})  # it was there one step ago
-    after = jax.jit(env.step)(state, jnp.zeros(env.action_size))
-    assert int(after.info["held"]) == 0 and float(after.metrics["success"]) == 0
+def test_the_time_limit_is_a_truncation_and_no_termination(rolling):
+    _, states = rolling
+    assert [float(s.info["truncation"]) for s in states] == [0, 0, 0, 0, 0, 0, 1]
+    assert not any(s.done for s in states)
 
 
-def test_the_time_limit_is_a_truncation_and_no_termination(make_env):
-    env = make_env({**STILL, "episode_steps": 2})
-    step, zero = jax.jit(env.step), jnp.zeros(env.action_size)
-    first = step(jax.jit(env.reset)(jax.random.PRNGKey(8)), zero)
-    second = step(first, zero)
-    assert (float(first.info["truncation"]), float(second.info["truncation"])) == (0, 1)
-    assert float(second.done) == 0
+def test_a_goal_passed_through_does_not_count(step, few):
+    # Each was at its goal one step ago, and a start is never within the tolerance of its goal.
+    there = few.replace(info=few.info | {"held": jnp.ones(FEW, jnp.int32)})
+    after = step(there, jnp.zeros_like(few.info["target"]))
+    assert not after.info["held"].any() and not after.metrics["success"].any()
 
 
-@pytest.mark.parametrize("age", [0, 199])
-def test_a_drop_is_a_termination_and_no_truncation_even_at_the_time_limit(env, started, age):
-    state = jax.tree.map(lambda x: x[0], started)
-    n = env.hand.num_joints
-    physics = state.pipeline_state
-    fallen = physics.replace(qpos=physics.qpos.at[n : n + 3].add(jnp.array([-0.2, 0.0, 0.0])))
-    state = state.replace(pipeline_state=fallen, info=state.info | {"age": jnp.asarray(age, jnp.int32)})
-    after = jax.jit(env.step)(state, jnp.zeros(env.action_size))
-    assert (float(after.done), float(after.info["truncation"]), float(after.metrics["drop"])) == (1, 0, 1)
-    np.testing.assert_allclose(after.metrics["reward_drop"], -3.0)
+def test_a_drop_is_a_termination_and_no_truncation_even_at_the_time_limit(env, step, few):
+    n, limit = env.hand.num_joints, env.config.episode_steps
+    fallen = few.pipeline_state.replace(qpos=few.pipeline_state.qpos.at[1:3, n].add(-0.2))
+    age = jnp.array([0, 0, limit - 1, limit - 1])
+    after = step(few.replace(pipeline_state=fallen, info=few.info | {"age": age}), jnp.zeros_like(few.info["target"]))
+    assert after.done.tolist() == after.metrics["drop"].tolist() == [0, 1, 1, 0]
+    assert after.info["truncation"].tolist() == [0, 0, 0, 1]
+    np.testing.assert_allclose(after.metrics["reward_drop"], [0, -3, -3, 0])
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e12])
-def test_a_simulation_that_blows_up_ends_the_episode_and_spreads_nothing(engine, library, value):
+def test_a_simulation_that_blows_up_ends_the_episode_and_spreads_nothing(engine, library, few):
     def blow_up(state, ctrl, world):
-        return state.replace(qpos=state.qpos + 0.01, qvel=jnp.full_like(state.qvel, value))
+        return state.replace(qpos=state.qpos + 0.01, qvel=state.warmstart)
 
     env = Anygrasp(AnygraspConfig(), dataclasses.replace(engine, advance=blow_up), library)
-    start = jax.jit(env.reset)(jax.random.PRNGKey(9))
-    after = jax.jit(env.step)(start, jnp.ones(env.action_size))
-    assert (float(after.metrics["blown_up"]), float(after.done), float(after.info["truncation"])) == (1, 1, 0)
-    assert not bool(after.pipeline_state.finite)
-    np.testing.assert_array_equal(after.pipeline_state.qpos, start.pipeline_state.qpos)
+    speed = jnp.array([jnp.nan, jnp.inf, 1e12, 1.0])
+    before = few.pipeline_state.replace(warmstart=jnp.tile(speed[:, None], (1, engine.scene.model.nv)))
+    after = jax.jit(jax.vmap(env.step))(few.replace(pipeline_state=before), jnp.ones_like(few.info["target"]))
+    assert after.metrics["blown_up"].tolist() == after.done.tolist() == [1, 1, 1, 0]
+    assert not after.info["truncation"].any()
+    np.testing.assert_allclose(after.pipeline_state.qpos - before.qpos, np.tile([[0], [0], [0], [0.01]], 23), atol=1e-6)
     for leaf in jax.tree.leaves((after.obs, after.reward, after.metrics, after.info)):
         assert np.isfinite(leaf).all() and np.abs(np.asarray(leaf, float)).max() < 1e10  # keys are large integers
 
