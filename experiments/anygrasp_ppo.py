@@ -1,7 +1,7 @@
 """Trains the Anygrasp-to-Anygrasp expert by PPO, evaluates it against doing nothing and moving at random.
 
 Reproduces: arXiv:2502.04307, section III-B, at the scale of the machine.
-Time: about 4,000 control steps a second on 2 cores. `:laptop` runs 12 M steps: 50 minutes.
+Time: about 4,000 control steps a second on 2 cores. `:laptop` runs 7.2 M steps: 30 minutes.
 Expected: see the results table of the README; the run's own curve is in metrics.jsonl and TensorBoard.
 Command: python experiments/anygrasp_ppo.py --config=experiments/configs/anygrasp_ppo.py:laptop
 """
