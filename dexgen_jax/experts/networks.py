@@ -34,7 +34,7 @@ class RunningStats:
         """
         batch = batch.reshape(-1, batch.shape[-1])
         count, mean = jnp.asarray(float(batch.shape[0])), batch.mean(0)
-        m2 = jnp.sum((batch - mean) ** 2, axis=0)
+        m2 = jnp.sum((batch - mean[None]) ** 2, axis=0)
         if axis_name is not None:
             shared = jax.lax.pmean(mean, axis_name)
             m2 = jax.lax.psum(m2 + count * (mean - shared) ** 2, axis_name)
@@ -46,8 +46,8 @@ class RunningStats:
 
     def normalize(self, value: jax.Array) -> jax.Array:
         """Shifts and scales (..., d) to zero mean and unit variance, cut at 5 standard deviations."""
-        std = jnp.sqrt(self.m2 / self.count) + 1e-4
-        return jnp.clip((value - self.mean) / std, -_CLIP, _CLIP)
+        mean, std = jnp.broadcast_arrays(value, self.mean, jnp.sqrt(self.m2 / self.count) + 1e-4)[1:]
+        return jnp.clip((value - mean) / std, -_CLIP, _CLIP)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,22 +81,27 @@ class Gaussian:
     log_std: jax.Array  # (n,) or (..., n)
 
     def sample(self, key: jax.Array) -> jax.Array:
-        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
+        return self.mean + self._per_action(jnp.exp(self.log_std)) * jax.random.normal(key, self.mean.shape)
 
     def log_prob(self, action: jax.Array) -> jax.Array:
         """Log density (...,) of an action (..., n)."""
-        unit = (action - self.mean) * jnp.exp(-self.log_std)
-        return jnp.sum(-0.5 * unit**2 - self.log_std - 0.5 * jnp.log(2 * jnp.pi), axis=-1)
+        unit = (action - self.mean) * self._per_action(jnp.exp(-self.log_std))
+        return jnp.sum(-0.5 * unit**2 - self._per_action(self.log_std) - 0.5 * jnp.log(2 * jnp.pi), axis=-1)
 
     def kl_to(self, other: "Gaussian") -> jax.Array:
         """Kullback-Leibler divergence (...,) from `self` to `other` [nat]."""
-        ratio = jnp.exp(2 * (self.log_std - other.log_std))
-        shift = ((self.mean - other.mean) * jnp.exp(-other.log_std)) ** 2
+        log_std, other_log_std = self._per_action(self.log_std), other._per_action(other.log_std)
+        ratio = jnp.exp(2 * (log_std - other_log_std))
+        shift = ((self.mean - other.mean) * jnp.exp(-other_log_std)) ** 2
         return 0.5 * jnp.sum(ratio + shift - 1.0 - jnp.log(ratio), axis=-1)
 
     def entropy(self) -> jax.Array:
         """Differential entropy [nat]."""
         return jnp.sum(self.log_std + 0.5 * jnp.log(2 * jnp.pi * jnp.e), axis=-1)
+
+    def _per_action(self, value: jax.Array) -> jax.Array:
+        """One value (n,) for a whole batch of actions, or one each."""
+        return jnp.broadcast_to(value, self.mean.shape)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,6 +40,12 @@ class PPOConfig:
     gradient_norm: float = 1.0
     reward_scale: float = 0.1  # keeps returns near 1, so that the critic's loss does not drown the actor's
 
+    def __post_init__(self):
+        if self.num_envs * self.horizon % self.minibatches:
+            raise ValueError(
+                f"{self.num_envs} environments x {self.horizon} steps do not divide into {self.minibatches} minibatches"
+            )
+
 
 @struct.dataclass
 class TrainState:

@@ -1,0 +1,118 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from dexgen_jax.experts.networks import ActorCritic, Expert, Gaussian, NetworkConfig, RunningStats
+
+SIZES = {"state": 5, "privileged_state": 7}
+NETWORKS = ActorCritic(NetworkConfig(actor=(8,), critic=(8,)), action_size=3)
+
+
+@pytest.fixture(scope="module")
+def data():
+    scale, shift = np.array([1.0, 1e-3, 50.0]), np.array([0.0, 2.0, -300.0])
+    return (np.random.default_rng(0).standard_normal((8, 30, 3)) * scale + shift).astype(np.float32)
+
+
+def test_statistics_of_parts_are_those_of_the_whole(data):
+    stats = RunningStats.zeros(3)
+    for part in data:
+        stats = stats.update(jnp.asarray(part))
+    flat = data.reshape(-1, 3).astype(float)
+    np.testing.assert_allclose(stats.count, len(flat), rtol=1e-4)
+    np.testing.assert_allclose(stats.mean, flat.mean(0), rtol=1e-4, atol=1e-5)
+    # The start counts as 1e-4 of a sample at zero: at a mean of 2 it adds 4e-4 / 240 to the variance.
+    np.testing.assert_allclose(stats.m2 / stats.count, flat.var(0), rtol=2e-3, atol=3e-6)
+
+
+def test_statistics_over_devices_are_those_of_the_whole(data):
+    start = RunningStats.zeros(3).update(jnp.asarray(data[0]))
+    shared = jax.vmap(lambda part: start.update(part, "data"), axis_name="data")(jnp.asarray(data[1:5]))
+    whole = start.update(jnp.asarray(data[1:5]))
+    for device in range(4):  # equal on all of them, or normalisers would drift apart
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a[device], b, rtol=1e-4), shared, whole)  # noqa: B023
+
+
+def test_normalised_data_have_no_mean_and_unit_variance_and_outliers_are_cut(data):
+    stats = RunningStats.zeros(3).update(jnp.asarray(data))
+    normal = stats.normalize(jnp.asarray(data))
+    np.testing.assert_allclose(normal.mean((0, 1)), 0, atol=0.01)
+    np.testing.assert_allclose(normal.std((0, 1))[jnp.array([0, 2])], 1, atol=0.01)
+    assert float(stats.normalize(jnp.array([1e9, 0.0, -1e9])).max()) == 5.0
+
+
+def test_a_new_normaliser_changes_nothing_much():
+    np.testing.assert_allclose(RunningStats.zeros(2).normalize(jnp.array([0.5, -2.0])), [0.5, -2.0], rtol=1e-3)
+
+
+def test_gaussian_densities_are_scipys():
+    mean, log_std = np.array([0.1, -0.4, 2.0]), np.array([-1.0, 0.0, 0.5])
+    gaussian = Gaussian(jnp.tile(jnp.asarray(mean), (4, 1)), jnp.asarray(log_std))
+    actions = np.random.default_rng(0).standard_normal((4, 3))
+    expected = scipy.stats.norm(mean, np.exp(log_std))
+    np.testing.assert_allclose(gaussian.log_prob(jnp.asarray(actions)), expected.logpdf(actions).sum(-1), rtol=1e-5)
+    np.testing.assert_allclose(gaussian.entropy(), expected.entropy().sum(), rtol=1e-6)
+
+
+def test_divergence_of_gaussians_by_the_closed_form():
+    # In one dimension, KL = log(s2 / s1) + (s1^2 + (m1 - m2)^2) / (2 s2^2) - 1/2; N(0, 1) to N(1, 2): 0.4431.
+    one = Gaussian(jnp.zeros(1), jnp.zeros(1))
+    other = Gaussian(jnp.ones(1), jnp.log(2.0)[None])
+    np.testing.assert_allclose(one.kl_to(other), np.log(2) + (1 + 1) / 8 - 0.5, rtol=1e-6)
+    np.testing.assert_allclose(one.kl_to(one), 0, atol=1e-7)
+    both = Gaussian(jnp.zeros(2), jnp.zeros(2)).kl_to(Gaussian(jnp.ones(2), jnp.full(2, jnp.log(2.0))))
+    np.testing.assert_allclose(both, 2 * one.kl_to(other), rtol=1e-6)
+
+
+def test_samples_have_the_distributions_mean_and_spread():
+    gaussian = Gaussian(jnp.tile(jnp.array([1.0, -2.0]), (50_000, 1)), jnp.log(jnp.array([0.5, 2.0])))
+    drawn = gaussian.sample(jax.random.PRNGKey(0))
+    np.testing.assert_allclose(drawn.mean(0), [1, -2], atol=0.05)
+    np.testing.assert_allclose(drawn.std(0), [0.5, 2], rtol=0.02)
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """Parameters and statistics that differ from their start in every leaf."""
+    params = NETWORKS.init(jax.random.PRNGKey(0), SIZES)
+    params = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.PRNGKey(x.size), x.shape), params)
+    stats = {name: RunningStats.zeros(size).update(jnp.eye(size) * 3 + 1) for name, size in SIZES.items()}
+    return params, stats
+
+
+def test_the_spread_of_actions_stays_within_its_bounds(learned):
+    params, stats = learned
+    obs = {"state": jnp.zeros(5)}
+    for value, expected in [(-9.0, -3.0), (9.0, 0.0)]:
+        policy = NETWORKS.policy(params | {"log_std": jnp.full(3, value)}, stats, obs)
+        np.testing.assert_array_equal(policy.log_std, expected)
+
+
+def test_a_new_policy_stays_near_zero():
+    params = NETWORKS.init(jax.random.PRNGKey(1), SIZES)
+    stats = {name: RunningStats.zeros(size) for name, size in SIZES.items()}
+    policy = NETWORKS.policy(params, stats, {"state": jnp.ones((100, 5)) * jnp.linspace(-3, 3, 100)[:, None]})
+    assert float(jnp.abs(policy.mean).max()) < 0.2
+
+
+def test_an_expert_acts_the_same_after_it_was_saved_and_read(learned, tmp_path):
+    params, stats = learned
+    expert = Expert.of(NETWORKS, params, stats, made={"task": "toy", "weights": (1, 2)})
+    expert.save(tmp_path / "expert")
+    back = Expert.from_pretrained(tmp_path / "expert")
+    obs = {"state": jax.random.normal(jax.random.PRNGKey(2), (6, 5))}
+    np.testing.assert_array_equal(back.act(obs), expert.act(obs))
+    np.testing.assert_array_equal(back.act(obs), NETWORKS.policy(params, stats, obs).mean)
+    key = jax.random.PRNGKey(3)
+    np.testing.assert_array_equal(back.act(obs, key), expert.act(obs, key))
+    assert np.abs(back.act(obs, key) - back.act(obs)).max() > 0.01
+    assert back.config["made"] == {"task": "toy", "weights": [1, 2]}
+    one = jax.jit(lambda o: back.act({"state": o}))(obs["state"][0])
+    np.testing.assert_allclose(one, back.act(obs)[0], rtol=1e-5)
+
+
+def test_a_missing_expert_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no trained weights in .*nobody"):
+        Expert.from_pretrained(tmp_path / "nobody")

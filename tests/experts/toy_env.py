@@ -1,0 +1,42 @@
+"""A task with the Brax API that a policy learns in seconds: walk a point to a place it is shown, avoid the fence."""
+
+import jax
+import jax.numpy as jnp
+from brax.envs.base import Env, State
+
+
+class Walk(Env):
+    """Reward is how much nearer a step came; beyond 2 m the episode terminates, after `episode_steps` it is cut."""
+
+    def __init__(self, episode_steps: int = 12):
+        self.episode_steps = episode_steps
+
+    action_size, backend = 2, "toy"
+    observation_size = {"state": (4,), "privileged_state": (5,)}
+
+    def reset(self, rng: jax.Array) -> State:
+        key_goal, key_start, rng = jax.random.split(rng, 3)
+        place = jax.random.uniform(key_start, (2,), minval=-1.0)
+        info = {
+            "rng": rng, "goal": jax.random.uniform(key_goal, (2,), minval=-1.0), "age": jnp.zeros((), jnp.int32),
+            "truncation": jnp.zeros(()),
+        }  # fmt: skip
+        zero = jnp.zeros(())
+        return State(place, self._observe(place, info), zero, zero, {"drop": zero}, info)
+
+    def step(self, state: State, action: jax.Array) -> State:
+        info, before = state.info, state.pipeline_state
+        rng, key = jax.random.split(info["rng"])
+        place = before + 0.2 * jnp.clip(action, -1, 1) + 0.01 * jax.random.normal(key, (2,))
+        nearer = jnp.linalg.norm(info["goal"] - before) - jnp.linalg.norm(info["goal"] - place)
+        drop = (jnp.linalg.norm(place) > 2.0).astype(jnp.float32)
+        age = info["age"] + 1
+        info = info | {"rng": rng, "age": age, "truncation": (age >= self.episode_steps) * (1.0 - drop)}
+        return state.replace(
+            pipeline_state=place, obs=self._observe(place, info), reward=10 * nearer, done=drop,
+            metrics={"drop": drop}, info=info,
+        )  # fmt: skip
+
+    def _observe(self, place: jax.Array, info: dict) -> dict[str, jax.Array]:
+        seen = jnp.concatenate([place, info["goal"]])
+        return {"state": seen, "privileged_state": jnp.append(seen, info["age"] / self.episode_steps)}

@@ -1,0 +1,71 @@
+"""Run with two host devices by test_ppo.py: one iteration under shard_map and under pmap; prints how they differ."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from toy_env import Walk
+
+from dexgen_jax.experts import ppo
+from dexgen_jax.experts.networks import ActorCritic, NetworkConfig
+from dexgen_jax.hand import allegro
+from dexgen_jax.objects import catalog
+from dexgen_jax.physics import engine as engines
+from dexgen_jax.physics import world as worlds
+
+ENV = Walk()
+MESH = jax.make_mesh((2,), ("data",))
+CONFIG = ppo.PPOConfig(num_envs=8, horizon=4, epochs=2, minibatches=2)
+NETWORKS = ActorCritic(NetworkConfig(actor=(8,), critic=(8,)), ENV.action_size)
+
+
+def largest_difference(tree, other):
+    apart = jax.tree.map(lambda a, b: float(np.abs(np.asarray(a) - np.asarray(b)).max()), tree, other)
+    return max(jax.tree.leaves(apart))
+
+
+def native_physics_is_the_same():
+    """The callback of the native engine, called by both devices at once."""
+    engine = engines.make(allegro.load(), [catalog.load("sphere_64")], "native", threads=1)
+    qpos = jnp.zeros((4, engine.scene.model.nq)).at[:, -7].set(jnp.arange(1.0, 5.0)).at[:, -4].set(1.0)
+    world = worlds.nominal(engine.object(jnp.asarray(0)))
+    fall = jax.vmap(lambda q: engine.step(engine.init(q), jnp.zeros(engine.hand.num_joints), world).qpos)
+    mapped = jax.shard_map(fall, mesh=MESH, in_specs=P("data"), out_specs=P("data"), check_vma=False)
+    shared = jax.jit(mapped)(jax.device_put(qpos, NamedSharding(MESH, P("data"))))
+    return bool((np.asarray(shared) == np.asarray(jax.jit(fall)(qpos))).all())
+
+
+def main():
+    step = functools.partial(ppo.iteration, ENV, NETWORKS, CONFIG, axis_name="data")
+    both = ppo.PPOConfig(**{**vars(CONFIG), "num_envs": 2 * CONFIG.num_envs})
+    start = ppo.init(ENV, NETWORKS, both, jax.random.PRNGKey(0), ENV.episode_steps)
+
+    # The environments are shared out, all else is on every device. Gradients are averaged by `iteration` itself, so
+    # shard_map must not add sums of its own: check_vma=False.
+    specs = jax.tree.map(lambda _: P(), start).replace(env=jax.tree.map(lambda _: P("data"), start.env))
+    mapped = jax.shard_map(step, mesh=MESH, in_specs=(specs,), out_specs=(specs, P()), check_vma=False)
+    placed = jax.device_put(start, jax.tree.map(lambda spec: NamedSharding(MESH, spec), specs))
+    sharded, _ = jax.jit(mapped)(placed)
+
+    stacked = jax.tree.map(lambda x: jnp.stack([x, x]), start)
+    stacked = stacked.replace(env=jax.tree.map(lambda x: x.reshape(2, -1, *x.shape[1:]), start.env))
+    pmapped, _ = jax.pmap(step, axis_name="data")(stacked)
+
+    first, second = (jax.tree.map(lambda x, i=i: x[i], pmapped) for i in (0, 1))
+    print(json.dumps({
+        "devices": jax.device_count(),
+        "parameters_shard_map_to_pmap": largest_difference(sharded.params, first.params),
+        "parameters_between_devices": largest_difference(first.params, second.params),
+        "statistics_between_devices": largest_difference(first.stats, second.stats),
+        "parameters_moved": largest_difference(first.params, start.params),
+        "environments_differ": bool(np.abs(first.env.pipeline_state - second.env.pipeline_state).min() > 0),
+        "native_physics_is_the_same": native_physics_is_the_same(),
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
