@@ -66,15 +66,18 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
 def describe(dataset: store.Dataset, drop_seconds: float) -> dict:
     """What the dataset holds; `kept` is the share of rows outside the last `drop_seconds` [s] before a drop."""
-    flags = dataset.read(["flags"])["flags"]
-    counts = {name: int((flags & bit > 0).sum()) for name, bit in EVENTS.items()}
-    usable = len(windows.valid_index(flags, 1, 1, round(drop_seconds * CONTROL_HZ)))
-    bytes_on_disk = sum(path.stat().st_size for path in Path(dataset.folder).rglob("c/**/*") if path.is_file())
+    totals = dict.fromkeys((*EVENTS, "disturbed", "kept"), 0)
+    for start in range(0, dataset.num_streams, dataset.layout.streams):  # by blocks: a large dataset fills the memory
+        flags = dataset.read(["flags"], slice(start, start + dataset.layout.streams))["flags"]
+        for name, bit in {**EVENTS, "disturbed": windows.PERTURBED}.items():
+            totals[name] += int(np.count_nonzero(flags & bit))
+        totals["kept"] += len(windows.valid_index(flags, 1, 1, round(drop_seconds * CONTROL_HZ)))
+    rows = dataset.num_streams * dataset.num_rows
+    size = sum(path.stat().st_size for path in Path(dataset.folder).rglob("c/**/*") if path.is_file())
     return {
-        "transitions": flags.size, "hours": flags.size / CONTROL_HZ / 3600, **counts, "kept": usable / flags.size,
-        "seconds_per_drop": flags.size / CONTROL_HZ / max(counts["drops"], 1),
-        "bytes_per_transition": bytes_on_disk / flags.size, "streams": dataset.num_streams, "rows": dataset.num_rows,
-        "disturbed": float(np.mean(flags & windows.PERTURBED > 0)),
+        "transitions": rows, "hours": rows / CONTROL_HZ / 3600, **totals,
+        "kept": totals["kept"] / rows, "disturbed": totals["disturbed"] / rows,
+        "seconds_per_drop": rows / CONTROL_HZ / max(totals["drops"], 1), "bytes_per_transition": size / rows,
     }  # fmt: skip
 
 

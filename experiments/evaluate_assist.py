@@ -24,6 +24,7 @@ from dexgen_jax.run_log import RunLog, atomic_write
 
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Simulates the rows that are not on disk yet, then compares, films and reports."""
+    check(config)
     expert, env_config = load_expert(config)
     env = build_env(env_config)
     controller = Controller.from_pretrained(config.controller or log.run_dir / "controller")
@@ -68,6 +69,15 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     kept = ("drops", "hold_time", "goals_per_minute")
     references = {name: {key: groups[name][0][key] for key in kept} for name in config.references}
     return {"report": log.run_dir / "report.html", "operators": compared, "references": references}
+
+
+def check(config: ConfigDict) -> None:
+    """Refuses settings that would fail only after all rows have been simulated."""
+    if not any(strength > 0 for strength in config.strengths):
+        raise ValueError(f"config.strengths is {config.strengths}: help needs a strength above 0")
+    for name in config.film.operators:
+        if name not in config.operators:
+            raise ValueError(f"cannot film {name!r}: config.operators are {', '.join(config.operators)}")
 
 
 def facts(config: ConfigDict, env, controller: Controller) -> dict[str, str]:
