@@ -14,6 +14,7 @@ def body_poses(hand: Hand, q: jax.Array) -> tuple[jax.Array, jax.Array]:
     `q` (n,) [rad]. The tree is walked level by level: a few vectorised steps whatever the number of fingers.
     """
     chex.assert_shape(q, (hand.num_joints,))
+    q = jnp.asarray(q)  # a robot driver's float64 becomes what JAX computes in
     chain = hand.chain
     turn = rotation.from_rotation_vector(chain.axis * q[chain.joint][:, None])
     local = rotation.multiply(jnp.asarray(chain.quat, q.dtype), turn)
@@ -31,14 +32,14 @@ def keypoints(hand: Hand, q: jax.Array) -> jax.Array:
     """Returns the keypoints (K, 3) [m, palm frame] of joint positions `q` (n,) [rad]: tips first, then PIPs."""
     position, quat = body_poses(hand, q)
     body = hand.chain.keypoint_body
-    return position[body] + rotation.rotate(quat[body], jnp.asarray(hand.chain.keypoint_position, q.dtype))
+    return position[body] + rotation.rotate(quat[body], jnp.asarray(hand.chain.keypoint_position, quat.dtype))
 
 
 def capsule_ends(hand: Hand, q: jax.Array) -> jax.Array:
     """Returns both ends of the axis of each of the hand's collision capsules (capsules, 2, 3) [m, palm frame]."""
     position, quat = body_poses(hand, q)
     body = hand.chain.capsule_body
-    local = jnp.asarray(hand.chain.capsule_ends, q.dtype)
+    local = jnp.asarray(hand.chain.capsule_ends, quat.dtype)
     return position[body][:, None] + rotation.rotate(quat[body][:, None], local)
 
 
