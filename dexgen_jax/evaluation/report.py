@@ -151,7 +151,8 @@ _NOTE = (
     "Small print beside a number is its 95% interval, from the count alone (exact Poisson). After a drop the hand gets "
     "a fresh grasp. λ = 2αs² is the strength of guidance: α is what the sampler applies per squared metre, s the "
     "spread of the motions it learned from. At λ = 0 the controller moves as it likes and the operator is not heard. "
-    "All rows begin from the same grasps, goals and directions of gravity."
+    "All rows begin from the same grasps, goals and directions of gravity. λ is chosen in the even environments (the "
+    "marked row) and the ratio at the top is of the odd ones, so it need not equal that of the marked row."
 )
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fcfcfd; --ink: #1d2430; --faint: #68717f; --line: #d9dee5; --best: #e8f1ff }

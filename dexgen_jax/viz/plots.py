@@ -30,14 +30,14 @@ def by_strength(
 
     The operator alone is a line with its interval as a band, the clean expert `clean` a dashed line.
     """
-    figure = _figure(3.1 * len(groups), 2.7)
+    figure = _figure(3.3 * len(groups), 3.0)
     panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for panel, (name, rows) in zip(panels, groups.items(), strict=True):
         alone = next(row for row in rows if row["strength"] is None)[quantity]
-        helped = [row for row in rows if row["strength"] is not None]
         _level(panel, alone, ORANGE, "-", "alone")
         if clean:
             _level(panel, clean[quantity], INK, "--", "clean expert", band=False)
+        helped = [row for row in rows if row["strength"] is not None]
         points = [_finite(row[quantity]) for row in helped]
         value = np.array([point["value"] for point in points])
         around = np.abs(np.array([[point["low"], point["high"]] for point in points]).T - value)
@@ -45,21 +45,22 @@ def by_strength(
         panel.set_xticks(range(len(helped)), [f"{row['strength']:g}" for row in helped])
         panel.set_title(name)
         panel.set_xlabel("guidance strength λ")
-        if quantity == "hold_time":
-            panel.set_yscale("log")
-            panel.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
-            panel.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-        else:
-            panel.set_ylim(bottom=0)
         panel.grid(alpha=0.15, color=INK)
+    if quantity == "hold_time":
+        panels[0].set_yscale("log")
+        panels[0].yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        panels[0].yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    else:
+        highest = max(_finite(row[quantity])["high"] for rows in groups.values() for row in rows)
+        panels[0].set_ylim(0, 1.05 * max(highest, clean[quantity]["value"] if clean else 0))
     panels[0].set_ylabel(label)
-    panels[0].legend(frameon=False, fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return _svg(figure)
 
 
 def learning(curves: list[Curve]) -> str:
     """Small panels beside each other, one for each curve."""
-    figure = _figure(3.1 * len(curves), 2.4)
+    figure = _figure(3.3 * len(curves), 2.4)
     for panel, curve in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
         for (label, (x, y)), colour in zip(curve.lines.items(), (BLUE, ORANGE, GREEN, INK) * 3, strict=False):
             panel.plot(x, y, color=colour, lw=1.4, label=label)
@@ -103,9 +104,9 @@ def _svg(figure: matplotlib.figure.Figure) -> str:
         axes.tick_params(colors=INK, which="both")
         for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
             text.set_color(INK)
-        if axes.get_legend():
-            for text in axes.get_legend().get_texts():
-                text.set_color(INK)
+    for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())):
+        for text in legend.get_texts():
+            text.set_color(INK)
     with matplotlib.rc_context(settings):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
