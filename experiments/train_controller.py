@@ -29,7 +29,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     model = Model(hand_name=attributes["hand"], control_hz=attributes["control_hz"], **config.model)
     train, held_out = split(dataset, config, model)
     key_initial, key_fit, key_train, key_test = jax.random.split(jax.random.PRNGKey(config.seed), 4)
-    statistics = fit(model, train, key_fit)
+    fit = jax.jit(lambda rows: normalizer.fit(training.draw(model, recipe, rows, key_fit, config.fit_windows)))
+    statistics = fit(train)
     checkpoints = Checkpoints(log.folder / "checkpoints")
     if checkpoints.latest_step() is None:
         state = training.initial_state(model, recipe, key_initial)
@@ -50,7 +51,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
                 checkpoints.save(step, state)
 
     weights = state.weights(statistics)
-    measure = jax.jit(functools.partial(training.held_out_metrics, model, count=config.held_out_windows))
+    measure = jax.jit(functools.partial(training.held_out_metrics, model, recipe, count=config.held_out_windows))
     errors = {name: float(value) for name, value in measure(weights, held_out, key_test).items()}
     sizes = {"windows": len(train.index), "held_out_windows": len(held_out.index), "steps": recipe.steps}
     made = {
@@ -75,12 +76,6 @@ def split(dataset: store.Dataset, config: ConfigDict, model: Model) -> tuple[win
     drop_rows = round(config.drop_seconds * model.control_hz)
     parts = ({name: rows[streams] for name, rows in columns.items()} for streams in (order[kept:], order[:kept]))
     return tuple(windows.recording(part, model.history, model.horizon, drop_rows) for part in parts)
-
-
-def fit(model: Model, recording: windows.Recording, key: jax.Array, count: int = 8192) -> normalizer.Normalizer:
-    """Fits the normaliser to `count` windows."""
-    draw = functools.partial(windows.draw, batch=count, history=model.history, horizon=model.horizon)
-    return jax.jit(lambda rows: normalizer.fit(draw(model.hand, rows, key)))(recording)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ class Recipe:
     warmup: int  # steps
     weight_decay: float
     ema: float  # share of the average that a step keeps, at the end
-    reading_noise: float  # rad, standard deviation added to the joint positions that the networks see
+    reading_noise: float  # rad, standard deviation of the joint readings that the networks see, in every row
+    reading_offset: float  # rad, likewise, the same in all rows of a window
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
@@ -61,6 +62,12 @@ def initial_state(model: Model, recipe: Recipe, key: jax.Array) -> TrainState:
     """Returns the state before the first step."""
     parameters = model.initial_parameters(key)
     return TrainState(jnp.int32(0), parameters, parameters, recipe.optimizer.init(parameters))
+
+
+def draw(model: Model, recipe: Recipe, recording: windows.Recording, key: jax.Array, batch: int) -> windows.Window:
+    """Draws `batch` windows as the networks see them: of the model's lengths, with the recipe's disturbed readings."""
+    lengths, noise = (model.history, model.horizon), (recipe.reading_noise, recipe.reading_offset)
+    return windows.draw(model.hand, recording, key, batch, *lengths, *noise)
 
 
 def window_loss(
@@ -101,9 +108,7 @@ def train_step(
     if axis_name is not None:
         key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
     key_draw, key_loss = jax.random.split(key)
-    batch = windows.draw(
-        model.hand, recording, key_draw, recipe.batch, model.history, model.horizon, recipe.reading_noise
-    )
+    batch = draw(model, recipe, recording, key_draw, recipe.batch)
 
     loss = lambda parameters: batch_loss(model, parameters, normalizer, batch, key_loss)  # noqa: E731
     gradient, metrics = jax.grad(loss, has_aux=True)(state.parameters)
@@ -135,14 +140,14 @@ def train_steps(
 
 
 def held_out_metrics(
-    model: Model, weights: Weights, recording: windows.Recording, key: jax.Array, count: int
+    model: Model, recipe: Recipe, weights: Weights, recording: windows.Recording, key: jax.Array, count: int
 ) -> Metrics:
     """Measures a controller on `count` windows that it has not seen; root mean squares in rad and m.
 
     Beside the errors stand those of doing nothing: keeping the joint target, keeping the keypoints.
     """
     key_draw, key_loss, key_sample = jax.random.split(key, 3)
-    batch = windows.draw(model.hand, recording, key_draw, count, model.history, model.horizon)
+    batch = draw(model, recipe, recording, key_draw, count)
     parameters = {"denoiser": weights.denoiser, "inverse_dynamics": weights.inverse_dynamics}
     normalizer = weights.normalizer
 

@@ -37,6 +37,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.held_out = 0.05  # share of the streams kept for the errors in the result
     config.steps_per_call = 0  # gradient steps per jitted call and metrics line
     config.checkpoint_every = 0  # steps
+    config.fit_windows = 8192  # windows that the normaliser is fitted to
     config.held_out_windows = 0  # windows drawn from the held-out streams
     config.model = model = ConfigDict()
     model.width = 0  # of the denoiser's blocks (paper 768)
@@ -55,6 +56,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     recipe.warmup = 0  # steps
     recipe.weight_decay = 1e-4  # of AdamW
     recipe.ema = 0.0  # share of the moving average that a step keeps
-    recipe.reading_noise = 0.025  # rad, white noise added to the joint readings the networks see (paper, Table III)
+    recipe.reading_noise = 0.025  # rad, white noise added to the joint readings the networks see (paper, table III)
+    recipe.reading_offset = 0.005  # rad, likewise, the same in all rows of a window (paper, table III: per episode)
     config.update(SIZES[size])
     return config

@@ -6,7 +6,16 @@ from dexgen_jax import checkpoints
 from dexgen_jax.controller import training
 from dexgen_jax.controller.training import Recipe
 
-RECIPE = Recipe(steps=200, batch=32, learning_rate=3e-3, warmup=10, weight_decay=1e-4, ema=0.99, reading_noise=0.002)
+RECIPE = Recipe(
+    steps=200,
+    batch=32,
+    learning_rate=3e-3,
+    warmup=10,
+    weight_decay=1e-4,
+    ema=0.99,
+    reading_noise=0.002,
+    reading_offset=0.001,
+)
 KEY = jax.random.PRNGKey(0)
 
 
