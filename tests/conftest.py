@@ -24,7 +24,6 @@ sys.path.insert(0, str(REPOSITORY / "experiments"))  # the scripts are imported 
 sys.path.insert(0, str(REPOSITORY / "tests" / "hand"))  # the made-up three-finger hand
 
 import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 OBJECTS = ("box_50_50_80", "sphere_64")  # small in number, and one of them has an inertial frame of its own
@@ -41,26 +40,35 @@ def engine():
 
 
 @pytest.fixture(scope="session")
-def grasps(engine):
-    """Some tens of validated grasps of each object, grown in about two seconds."""
-    from dexgen_jax.grasps import library, sample, settle
+def grow():
+    """`grow(engine)`: validated grasps of each of the engine's objects, about half of the tries."""
+    from dexgen_jax.grasps import sample, settle
     from dexgen_jax.physics import world as worlds
 
-    @jax.jit
-    def attempt(key, index):
-        keys = jax.random.split(key, (2, 96))
-        candidates = jax.vmap(sample.cupped, (0, None))(keys[0], engine.hand)
-        world = worlds.nominal(engine.object(index))
-        one = lambda key, candidate: settle.settle(key, engine, world, candidate, settle.SettleConfig())  # noqa: E731
-        return jax.vmap(one)(keys[1], candidates)
+    def of_each(engine, tries=96):
+        @jax.jit
+        def attempt(index):
+            keys = jax.random.split(jax.random.PRNGKey(index), (2, tries))
+            world = worlds.nominal(engine.object(index))
+            start = jax.vmap(sample.cupped, (0, None))(keys[0], engine.hand)
+            one = lambda key, start: settle.settle(key, engine, world, start, settle.SettleConfig())  # noqa: E731
+            return jax.vmap(one)(keys[1], start)
 
-    found = []
-    for index, name in enumerate(OBJECTS):
-        tried = jax.device_get(attempt(jax.random.PRNGKey(index), jnp.asarray(index)))
-        keep = np.flatnonzero(tried.accepted)
-        rows = (tried.q[keep], tried.target[keep], tried.object_pose[keep])
-        found.append(library.ObjectGrasps(engine.hand.name, name, *rows, made={"seed": index}))
-    return found
+        found = [jax.device_get(attempt(jnp.asarray(i))) for i in range(len(engine.objects.kind))]
+        return [jax.tree.map(lambda x, keep=one.accepted: x[keep], one) for one in found]
+
+    return of_each
+
+
+@pytest.fixture(scope="session")
+def grasps(engine, grow):
+    """Some tens of validated grasps of each object."""
+    from dexgen_jax.grasps import library
+
+    return [
+        library.ObjectGrasps(engine.hand.name, name, good.q, good.target, good.object_pose, made={})
+        for name, good in zip(OBJECTS, grow(engine), strict=True)
+    ]
 
 
 @pytest.fixture(scope="session")
