@@ -59,9 +59,11 @@ def test_the_same_state_gives_the_same_iteration(begin, learn):
     one, other = learn(begin()), learn(begin())
     assert_same_bits(one, other)
     assert float(learn(begin(1))[1]["reward"]) != float(one[1]["reward"])
-    # Every iteration draws its own noise, from the one key of the run.
+    # Every iteration draws its own noise, from the one key of the run and its number.
     np.testing.assert_array_equal(one[0].key, begin().key)
     assert int(one[0].step) == 1
+    later = learn(begin().replace(step=jnp.ones((), jnp.int32)))
+    assert float(later[1]["reward"]) != float(one[1]["reward"])
 
 
 def test_a_run_continued_from_disk_is_the_run_that_was_never_stopped(begin, learn, tmp_path):
