@@ -136,4 +136,4 @@ def test_two_devices_agree_under_shard_map_and_under_pmap():
     assert result["parameters_shard_map_to_pmap"] < 1e-6
     assert result["parameters_between_devices"] == 0 and result["statistics_between_devices"] == 0
     assert result["parameters_moved"] > 1e-3
-    assert result["environments_differ"] and result["native_physics_is_the_same"]
+    assert result["noise_differs"] and result["native_physics_is_the_same"]
