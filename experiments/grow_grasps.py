@@ -1,7 +1,7 @@
 """Grows the grasp library: random cupped hands close on each object, and physics keeps what holds.
 
 Reproduces: the grasp sets of DexterityGen (arXiv:2502.04307, appendix A), each grasp validated in simulation.
-Time: about 60 accepted grasps a second on 2 cores (`:laptop`, 8 objects x 750 grasps: 2 minutes).
+Time: about 80 accepted grasps a second on 2 cores (`:laptop`, 8 objects x 750 grasps: 80 seconds).
 Expected: between a third and a half of the candidates are accepted.
 Command: python experiments/grow_grasps.py --config=experiments/configs/grow_grasps.py:laptop --config.run_dir=runs/demo
 """

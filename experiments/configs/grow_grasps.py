@@ -1,7 +1,7 @@
 """Settings of grow_grasps.py: how many grasps of which objects.
 
 Reproduces: arXiv:2502.04307, appendix A, at small scale (`:gpu` nears its 100,000 grasps per object).
-Time on 2 cores: smoke 10 s, laptop 2 min. Expected: a third to a half of the candidates hold.
+Time on 2 cores: smoke 10 s, laptop 80 s. Expected: a third to a half of the candidates hold.
 Command: python experiments/grow_grasps.py --config=experiments/configs/grow_grasps.py:laptop
 """
 
