@@ -4,7 +4,9 @@
 thing around it that remembers history and key, and lives in a folder.
 """
 
+import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,88 +17,150 @@ import numpy as np
 from flax import struct
 
 from dexgen_jax import checkpoints
-from dexgen_jax.controller import guidance
+from dexgen_jax.controller import commands, guidance, safety
+from dexgen_jax.controller.commands import Command
 from dexgen_jax.controller.model import Model, Weights
-from dexgen_jax.controller.sampler import sample_motion
+from dexgen_jax.controller.sampler import sample_motions
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.hand import kinematics
-from dexgen_jax.hand.description import Hand
 
 SHIPPED = Path(__file__).parents[1] / "pretrained" / "controller"
 
 
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a controller is used, beside what it has learned: hashable, static."""
+
+    candidates: int = 1  # motions drawn in a tick, of which the nearest to the command is taken
+    eta: float = 0.0  # 0 is DDIM, 1 is DDPM
+    # Of a command's offsets (K, 3) [m] and weight (K,): what guidance makes small.
+    distance: Callable[[jax.Array, jax.Array], guidance.Distance] = guidance.toward
+    # Each of the keypoints (K, 3) [m] as they are now: what may not be, whatever the command and its strength.
+    restraints: tuple[Callable[[jax.Array], guidance.Distance], ...] = ()
+    limits: safety.Limits = safety.Limits()
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be sampled."""
+        if self.candidates < 1:
+            raise ValueError(f"a tick needs at least 1 candidate, got {self.candidates}")
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta must be from 0 (DDIM) to 1 (DDPM), got {self.eta}")
+
+
 @struct.dataclass
-class History:
-    """The last H readings of one hand, oldest first."""
+class State:
+    """What one hand's controller remembers from tick to tick: the last H good readings, oldest first."""
 
     q: jax.Array  # (H, n) rad
     target: jax.Array  # (H, n) rad
+    safe: jax.Array  # (n,) rad: the joint targets that were set last, held when something is wrong
 
-    def push(self, q: jax.Array, target: jax.Array) -> "History":
+    def push(self, q: jax.Array, target: jax.Array) -> "State":
         """Forgets the oldest reading and adds one, (n,) [rad] each."""
-        return History(jnp.concatenate([self.q[1:], q[None]]), jnp.concatenate([self.target[1:], target[None]]))
+        q, target = (jnp.concatenate([old[1:], new[None]]) for old, new in ((self.q, q), (self.target, target)))
+        return self.replace(q=q, target=target)
 
 
 @struct.dataclass
 class Diagnostics:
-    """What the controller meant by its action."""
+    """What the controller meant by its action, and what it had to do about its input."""
 
     motion: jax.Array  # (T, K, 3) m, palm frame: the keypoint offsets it wants
-    distance: jax.Array  # () m, root mean square distance of the motion's keypoints from the command's
+    distance: jax.Array  # () m, root mean square distance of the motion's commanded keypoints from the command
+    overruled: jax.Array  # () rad, root mean square difference of the action from the joint targets commanded
+    spread: jax.Array  # () m, root mean square deviation of the candidates' keypoints; 0 with one candidate
+    alpha: jax.Array  # () 1/m^2, the guidance in force: 0 if the command was refused
+    strength: jax.Array  # () the same as lambda, see `guidance.strength`
+    events: jax.Array  # () int32, bits of `safety.Event`
 
 
-def reset(model: Model, q: jax.Array, target: jax.Array) -> History:
-    """Fills the history with one reading, (n,) [rad] each, so that the first actions see a hand at rest."""
+def reset(model: Model, q: jax.Array, target: jax.Array) -> State:
+    """Fills the history with one reading, (n,) [rad] each and finite, so that the first actions see a hand at rest."""
     chex.assert_shape([q, target], (model.hand.num_joints,))
-    return History(*(jnp.tile(reading, (model.history, 1)) for reading in (q, target)))
+    q, target = jnp.asarray(q), jnp.asarray(target)
+    history = (jnp.tile(reading, (model.history, 1)) for reading in (q, target))
+    return State(*history, jnp.clip(target, model.hand.lower, model.hand.upper))
 
 
 def act(
-    model: Model, weights: Weights, state: History, q: jax.Array, target: jax.Array, command: jax.Array,
-    mode: jax.Array, alpha: jax.Array, key: jax.Array,
-) -> tuple[jax.Array, History, Diagnostics]:  # fmt: skip
-    """One control tick of one hand: returns the joint target (n,) [rad] to set now, within the joint limits.
+    model: Model, weights: Weights, state: State, q: jax.Array, target: jax.Array, command: Command, mode: jax.Array,
+    alpha: jax.Array, key: jax.Array, age: jax.Array | float = 0.0, released: jax.Array | bool = False,
+    settings: Settings = Settings(),
+) -> tuple[jax.Array, State, Diagnostics]:  # fmt: skip
+    """One control tick of one hand: returns the joint target (n,) [rad] to set now, safe whatever the input is.
 
-    `q` is the reading and `target` the joint target in force, (n,) [rad]; `command` (K, 3) [m, palm frame] the keypoint
-    offsets asked for; `alpha` () [1/m^2] how much it is listened to: 0 is the prior alone. Only `model` is static.
+    `q` is the reading, `age` () [s] old, and `target` the joint target in force, (n,) [rad]; `command` comes from
+    `controller.commands`; `alpha` () [1/m^2] is how much it is listened to: 0 is the prior alone, infinity the command.
+    `released` () bool is the off switch: the command's joint targets go straight through, within the limits. Only
+    `model` and `settings` are static. Source: arXiv:2502.04307, section III.
     """
-    hand, normalizer = model.hand, weights.normalizer
-    state = state.push(q, target)
-    condition = normalizer.encode_condition(windows.condition(hand, state.q, state.target))
+    hand, limits = model.hand, settings.limits
+    events = safety.check_reading(hand, limits, q, target, age)
+    good = events == 0
+    state = jax.tree.map(lambda new, old: jnp.where(good, new, old), state.push(q, target), state)
+    command, alpha, told = safety.check_command(hand, limits, command, alpha)
+
+    motion, wanted, spread = _intend(model, weights, state, command, mode, alpha, key, settings)
+    wanted = jnp.where(released, command.target, wanted)
+    action, events = safety.check_action(hand, limits, wanted, state.target[-1], state.safe, events | told)
+    strength = guidance.strength(alpha, weights.normalizer.offset_std)
+    diagnostics = Diagnostics(
+        motion=motion, distance=guidance.rms_distance(motion, command.offsets, command.weight),
+        overruled=jnp.sqrt(jnp.mean((action - command.target) ** 2)), spread=spread, alpha=alpha, strength=strength,
+        events=events,
+    )  # fmt: skip
+    return action, state.replace(safe=action), diagnostics
+
+
+def _intend(
+    model: Model, weights: Weights, state: State, command: Command, mode: jax.Array, alpha: jax.Array, key: jax.Array,
+    settings: Settings,
+) -> tuple[jax.Array, jax.Array, jax.Array]:  # fmt: skip
+    """Returns the motion (T, K, 3) [m] to make, the joint targets (n,) [rad] for it, the candidates' spread () [m]."""
+    normalizer = weights.normalizer
+    condition = normalizer.encode_condition(windows.condition(model.hand, state.q, state.target))
+    keypoints = kinematics.keypoints(model.hand, state.q[-1])
+    wish = settings.distance(command.offsets, command.weight)
+    rules = [(wish, alpha)] + [(restraint(keypoints), jnp.inf) for restraint in settings.restraints]
 
     def guide(clean: jax.Array, variance: jax.Array) -> jax.Array:
-        return guidance.pull(guidance.toward(command), normalizer.decode_offsets, clean, alpha, variance)
+        for distance, strength in rules:
+            clean = guidance.pull(distance, normalizer.decode_offsets, clean, strength, variance)
+        return clean
 
-    sampled = sample_motion(model, weights, condition, mode, key, guide)
-    wanted = model.inverse_dynamics.apply(weights.inverse_dynamics, condition, sampled)
-    action = jnp.clip(q + normalizer.decode_action(wanted.mean), hand.lower, hand.upper)
-    motion = normalizer.decode_offsets(sampled)
-    apart = jnp.sum((motion - command[None]) ** 2, axis=-1)
-    return action, state, Diagnostics(motion, jnp.sqrt(jnp.mean(apart)))
-
-
-def command_offsets(hand: Hand, q: jax.Array, q_command: jax.Array) -> jax.Array:
-    """Returns the command (K, 3) [m, palm frame] that asks for the joint positions `q_command` (n,) [rad] from `q`."""
-    return kinematics.keypoints(hand, q_command) - kinematics.keypoints(hand, q)
+    keys = jax.random.split(key, settings.candidates) if settings.candidates > 1 else key[None]
+    sampled = sample_motions(model, weights, condition, mode, keys, guide, settings.eta)
+    motions = jax.vmap(normalizer.decode_offsets)(sampled)
+    # Without a command to listen to, the first: choosing would be a way of listening.
+    chosen = jnp.where(alpha > 0, jnp.argmin(jax.vmap(lambda motion: wish(motion).sum())(motions)), 0)
+    normal = model.inverse_dynamics.apply(weights.inverse_dynamics, condition, sampled[chosen])
+    spread = jnp.sqrt(jnp.mean(jnp.sum(jnp.var(motions, axis=0), axis=-1)))
+    return motions[chosen], state.q[-1] + normalizer.decode_action(normal.mean), spread
 
 
 class Controller:
-    """A trained controller of one hand; `model` and `weights` serve those who call `act` themselves."""
+    """A trained controller of one hand; `model` and `weights` serve those who call `act` themselves.
 
-    def __init__(self, model: Model, weights: Weights, seed: int = 0):
+    The first `reset` compiles what a tick needs, once; no later call does.
+    """
+
+    def __init__(self, model: Model, weights: Weights, seed: int = 0, settings: Settings = Settings()):
         """`seed` starts the sampler's randomness."""
-        self.model, self.weights = model, jax.device_put(weights)
-        self.history: History | None = None
-        self._key = jax.random.PRNGKey(seed)
-        self._act = jax.jit(functools.partial(act, model))
+        self.model, self.weights, self.settings = model, jax.device_put(weights), settings
+        self.state: State | None = None
+        self._key = np.asarray(jax.random.PRNGKey(seed))
+        self._alpha_of_one = float(guidance.alpha_of(1.0, self.weights.normalizer.offset_std))
+        self._programs: dict[str, Callable] = {}
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path = SHIPPED, seed: int = 0) -> "Controller":
+    def from_pretrained(
+        cls, folder: str | Path = SHIPPED, seed: int = 0, settings: Settings = Settings()
+    ) -> "Controller":
         """Loads a controller that `save` wrote; without a folder, the one that comes with the package."""
         config, tree = checkpoints.load_weights(folder)
         weights = Weights(tree["denoiser"], tree["inverse_dynamics"], Normalizer(**tree["normalizer"]))
-        return cls(Model.from_dict(config["model"]), weights, seed)
+        return cls(Model.from_dict(config["model"]), weights, seed, settings)
 
     def save(self, folder: str | Path, made: dict[str, Any] | None = None) -> None:
         """Writes sizes, weights and normaliser; `made` says how it was trained and on what."""
@@ -104,32 +168,79 @@ class Controller:
 
     def reset(self, q: np.ndarray, target: np.ndarray | None = None) -> None:
         """Forgets the past: `q` (n,) [rad] is where the hand is, `target` where it was told to be (default: there)."""
-        self.history = reset(self.model, *self._readings(q, q if target is None else target))
+        q, target = self._reading(q), self._reading(q if target is None else target)
+        for name, reading in (("q", q), ("target", target)):
+            if not np.isfinite(reading).all():
+                raise ValueError(f"a controller starts from finite joints, got {name} = {reading}")
+        if not self._programs:
+            self._programs = self._compile()
+        self.state = self._programs["reset"](q, target)
 
     def act(
-        self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None = None, mode: str = "default",
-        alpha: float = 0.0,
+        self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None = None, kind: str = "joints",
+        mode: str = "default", strength: float | None = None, alpha: float | None = None, age: float = 0.0,
+        released: bool = False,
     ) -> tuple[np.ndarray, Diagnostics]:  # fmt: skip
-        """One control tick, see the function `act`; without a `command` the prior moves the hand."""
-        if self.history is None:
+        """One control tick, see the function `act`.
+
+        `command` is of one `kind` of `commands.KINDS`; without it the prior moves the hand. How much it is heard is
+        said once, as `strength` (lambda = 2 alpha s^2, unitless) or as the paper's `alpha` [1/m^2].
+        """
+        if self.state is None:
             raise RuntimeError("the controller has no history yet: call reset(q) before the first act")
-        shape = self.model.motion_shape[1:]
-        if command is None:
-            command, alpha = np.zeros(shape), 0.0
-        if np.shape(command) != shape:
-            raise ValueError(f"a command is {shape} keypoint offsets [m], got shape {np.shape(command)}")
-        if not alpha >= 0:
-            raise ValueError(f"alpha must be zero or more, got {alpha}")
-        self._key, key = jax.random.split(self._key)
-        action, self.history, diagnostics = self._act(
-            self.weights, self.history, *self._readings(q, target), np.asarray(command, np.float32),
-            np.int32(self.model.mode_index(mode)), np.float32(alpha), key,
+        alpha = self._alpha(command, strength, alpha, released)
+        q, target = self._reading(q), self._reading(target)
+        asked = self._command(q, target, command, kind)
+        action, self.state, diagnostics, self._key = self._programs["act"](
+            self.weights, self.state, q, target, asked, np.int32(self.model.mode_index(mode)), np.float32(alpha),
+            self._key, np.float32(age), np.bool_(released),
         )  # fmt: skip
         return np.asarray(action), diagnostics
 
-    def _readings(self, *readings: np.ndarray) -> list[np.ndarray]:
+    def _alpha(self, command: Any, strength: float | None, alpha: float | None, released: bool) -> float:
+        if command is None:
+            if strength or alpha or released:
+                raise ValueError("strength, alpha and released are about a command, and there is none")
+            return 0.0
+        if released:
+            return 0.0
+        if (strength is None) == (alpha is None):
+            raise ValueError(f"say how much the command is heard, as strength or as alpha: got {strength} and {alpha}")
+        said = strength if alpha is None else alpha
+        if not said >= 0:
+            raise ValueError(f"strength and alpha must be zero or more, got {said}")
+        return self._alpha_of_one * strength if alpha is None else alpha
+
+    def _reading(self, reading: np.ndarray) -> np.ndarray:
         n = self.model.hand.num_joints
-        for reading in readings:
-            if np.shape(reading) != (n,):
-                raise ValueError(f"the {self.model.hand_name} hand has {n} joints, got shape {np.shape(reading)}")
-        return [np.asarray(reading, np.float32) for reading in readings]
+        if np.shape(reading) != (n,):
+            raise ValueError(f"the {self.model.hand_name} hand has {n} joints, got shape {np.shape(reading)}")
+        return np.asarray(reading, np.float32)
+
+    def _command(self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None, kind: str) -> Command:
+        if command is None:
+            return commands.none(self.model.hand, target)
+        if kind not in commands.KINDS:
+            raise ValueError(f"unknown kind of command {kind!r}; there is {', '.join(commands.KINDS)}")
+        shape, unit = commands.KINDS[kind].shape(self.model.hand), commands.KINDS[kind].unit
+        if np.shape(command) != shape:
+            raise ValueError(f"a command of {kind} has shape {shape} [{unit}], got shape {np.shape(command)}")
+        return self._programs[kind](q, np.asarray(command, np.float32))
+
+    def _compile(self) -> dict[str, Callable]:
+        """Compiles ahead of time all that a reset or a tick may run, by name."""
+        model, hand = self.model, self.model.hand
+        q = np.zeros(hand.num_joints, np.float32)
+
+        def tick(weights: Weights, state: State, *inputs: jax.Array) -> tuple:
+            *before, key, age, released = inputs
+            key, now = jax.random.split(key)
+            return *act(model, weights, state, *before, now, age, released, self.settings), key
+
+        programs = {"reset": jax.jit(functools.partial(reset, model)).lower(q, q).compile()}
+        for name, kind in commands.KINDS.items():
+            asked = np.zeros(kind.shape(hand), np.float32)
+            programs[name] = jax.jit(functools.partial(kind.make, hand)).lower(q, asked).compile()
+        inputs = q, q, commands.none(hand, q), np.int32(0), np.float32(0), self._key, np.float32(0), np.bool_(False)
+        programs["act"] = jax.jit(tick).lower(self.weights, programs["reset"](q, q), *inputs).compile()
+        return programs

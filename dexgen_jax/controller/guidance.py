@@ -34,6 +34,44 @@ def toward(command: jax.Array, weight: jax.Array | None = None) -> Distance:
     return distance
 
 
+def rms_distance(motion: jax.Array, command: jax.Array, weight: jax.Array) -> jax.Array:
+    """Returns the root mean square distance () [m] of a motion (T, K, 3) [m] from `command` (K, 3) [m].
+
+    `weight` (K,) as in `toward`; 0 if nobody is asked for.
+    """
+    total = len(motion) * jnp.sum(weight)
+    return jnp.sqrt(jnp.sum(toward(command, weight)(motion)) / jnp.where(total > 0, total, 1.0))
+
+
+def keep_away(centre: jax.Array, radius: float) -> Callable[[jax.Array], Distance]:
+    """A restraint: no keypoint may come closer than `radius` [m] to `centre` (3,) [m, palm frame]."""
+
+    def restraint(keypoints: jax.Array) -> Distance:
+        def distance(motion: jax.Array) -> jax.Array:
+            apart = keypoints[None] + motion - jnp.asarray(centre)[None, None]
+            return jnp.maximum(radius - safe_norm(apart), 0.0) ** 2
+
+        return distance
+
+    return restraint
+
+
+def speed_limit(speed: float, control_hz: float) -> Callable[[jax.Array], Distance]:
+    """A restraint: no keypoint may move away from where it is faster than `speed` [m/s] on average."""
+
+    def distance(motion: jax.Array) -> jax.Array:
+        allowed = speed / control_hz * jnp.arange(1, len(motion) + 1)
+        return jnp.maximum(safe_norm(motion) - allowed[:, None], 0.0) ** 2
+
+    return lambda keypoints: distance
+
+
+def safe_norm(x: jax.Array) -> jax.Array:
+    """The length of the last axis, with a gradient of zero and not of NaN where it is zero."""
+    square = jnp.sum(x**2, axis=-1)
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+
+
 def pull(
     distance: Distance,
     decode: Callable[[jax.Array], jax.Array],

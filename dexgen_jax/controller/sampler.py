@@ -40,13 +40,14 @@ def sample(
     return jax.lax.scan(descend, motion, jnp.arange(count), unroll=count <= MOST_UNROLLED)[0]
 
 
-def sample_motion(
-    model: Model, weights: Weights, condition: jax.Array, mode: jax.Array, key: jax.Array, guide: Guide | None = None
-) -> jax.Array:
-    """Draws one normalised motion (T, K, 3) for a normalised condition (H, C) and a mode ().
+def sample_motions(
+    model: Model, weights: Weights, condition: jax.Array, mode: jax.Array, keys: jax.Array,
+    guide: Guide | None = None, eta: float = 0.0,
+) -> jax.Array:  # fmt: skip
+    """Draws a normalised motion for each of `keys` (N, 2), (N, T, K, 3), all for one condition (H, C) and mode ().
 
     The condition is encoded once, and the FiLM parameters of all steps are computed at once: reading weights from
-    memory is what sampling costs on a CPU, and so theirs are read once instead of once per step.
+    memory is what sampling costs on a CPU, and so theirs are read once instead of once per step and motion.
     """
     schedule, steps = model.schedule, jnp.asarray(model.steps)
 
@@ -59,4 +60,15 @@ def sample_motion(
         velocity = network(noisy, films[i], method="denoise")
         return diffusion.noise_from_velocity(schedule, noisy, velocity, steps[i])
 
-    return sample(schedule, steps, predict_noise, key, model.motion_shape, guide, model.clean_limit)
+    def draw(key: jax.Array) -> jax.Array:
+        return sample(schedule, steps, predict_noise, key, model.motion_shape, guide, model.clean_limit, eta)
+
+    # One motion is drawn without a batch axis: a matrix times a vector is what a CPU does best.
+    return draw(keys[0])[None] if len(keys) == 1 else jax.vmap(draw)(keys)
+
+
+def sample_motion(
+    model: Model, weights: Weights, condition: jax.Array, mode: jax.Array, key: jax.Array, guide: Guide | None = None
+) -> jax.Array:
+    """Draws one normalised motion (T, K, 3), see `sample_motions`."""
+    return sample_motions(model, weights, condition, mode, key[None], guide)[0]

@@ -16,7 +16,7 @@ import numpy as np
 from brax.envs.base import Env, State
 from flax import struct
 
-from dexgen_jax.controller import controller
+from dexgen_jax.controller import commands, controller
 from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.evaluation import intervals
 from dexgen_jax.evaluation.operators import Operator
@@ -37,9 +37,9 @@ class Helper:
 def controller_helper(model: Model, weights: Weights, mode: int = 0) -> Helper:
     """The guided controller: commanded joints become commanded keypoint offsets, and it samples a motion near them."""
 
-    def act(memory: controller.History, q, target, command, alpha, key) -> tuple[jax.Array, controller.History]:
-        offsets = controller.command_offsets(model.hand, q, command)
-        aim, memory, _ = controller.act(model, weights, memory, q, target, offsets, jnp.int32(mode), alpha, key)
+    def act(memory: controller.State, q, target, command, alpha, key) -> tuple[jax.Array, controller.State]:
+        asked = commands.joints(model.hand, q, command)
+        aim, memory, _ = controller.act(model, weights, memory, q, target, asked, jnp.int32(mode), alpha, key)
         return aim, memory
 
     return Helper(functools.partial(controller.reset, model), act)

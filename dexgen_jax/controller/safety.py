@@ -1,0 +1,96 @@
+"""Safety at the edge: what the controller believes, what it obeys and what it lets out, whatever comes in.
+
+Everything here is arithmetic inside the tick (`where`, `clip`), so an exported controller keeps it. What was done is
+said in `Event` bits.
+"""
+
+import dataclasses
+import enum
+
+import jax
+import jax.numpy as jnp
+
+from dexgen_jax.controller.commands import Command
+from dexgen_jax.hand.description import Hand
+
+
+class Event(enum.IntFlag):
+    """Bits of `Diagnostics.events`; zero is a tick without any."""
+
+    BAD_READING = 1  # a joint reading or target in force is not finite, or far outside the joint limits
+    LATE = 2  # the reading is older than `Limits.max_age`
+    BAD_ACTION = 4  # the networks, or a released command, gave numbers that are not finite
+    COMMAND_REFUSED = 8  # command or strength is not a number: the prior moved the hand
+    COMMAND_CLIPPED = 16  # the command asked for more than `Limits.reach`, or for joints outside their limits
+    ACTION_CLIPPED = 32  # joint limits or `Limits.max_step` cut the action
+    HELD = BAD_READING | LATE | BAD_ACTION  # any of these: the last safe target is held
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How far the controller may go: hashable, static."""
+
+    # Largest change of a joint target in a tick: the action scale of the experts whose recordings it learned from.
+    max_step: float = 0.15  # rad
+    # What a finger of the Allegro hand can do in the horizon of two ticks at `max_step`, all of its joints at once.
+    reach: float = 0.1  # m, of a commanded keypoint offset
+    max_age: float = 0.1  # s, of a reading: one control period
+    overshoot: float = 0.3  # rad; a reading further outside the joint limits is a fault
+
+    def __post_init__(self) -> None:
+        """Refuses limits that would hold the hand for ever or nothing at all."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not 0 < value < float("inf"):
+                raise ValueError(f"limit {field.name} must be above zero and finite, got {value}")
+
+
+def check_reading(hand: Hand, limits: Limits, q: jax.Array, target: jax.Array, age: jax.Array) -> jax.Array:
+    """Returns the `Event` bits () of a reading (n,) [rad] with its target in force (n,) [rad], `age` () [s] old."""
+    plausible = (q > hand.lower - limits.overshoot) & (q < hand.upper + limits.overshoot)  # false for a NaN
+    bad = ~(jnp.all(plausible) & jnp.all(jnp.isfinite(target)))
+    late = ~(age <= limits.max_age)
+    return _bit(bad, Event.BAD_READING) | _bit(late, Event.LATE)
+
+
+def check_command(
+    hand: Hand, limits: Limits, command: Command, alpha: jax.Array
+) -> tuple[Command, jax.Array, jax.Array]:
+    """Returns the command to obey, the `alpha` () to obey it with, and `Event` bits ().
+
+    Refused, all of it and with alpha 0, if any number is not finite or alpha negative; infinite alpha is welcome.
+    Offsets longer than `limits.reach` are shortened, their direction kept. The joint target stays as it is asked for:
+    what limits an action limits it too.
+    """
+    parts = (command.offsets, command.weight)
+    refused = ~(jnp.all(jnp.stack([jnp.all(jnp.isfinite(part)) for part in parts])) & (alpha >= 0))
+    offsets, weight = (jnp.where(refused, 0.0, part) for part in parts)
+    length = jnp.linalg.norm(offsets, axis=-1, keepdims=True)
+    long = length > limits.reach
+    offsets = jnp.where(long, offsets * (limits.reach / jnp.where(long, length, 1.0)), offsets)
+    outside = (command.target < hand.lower) | (command.target > hand.upper)
+    clipped = jnp.any(long) | jnp.any(outside)
+    events = _bit(refused, Event.COMMAND_REFUSED) | _bit(clipped, Event.COMMAND_CLIPPED)
+    return Command(offsets, jnp.clip(weight, 0.0, 1.0), command.target), jnp.where(refused, 0.0, alpha), events
+
+
+def check_action(
+    hand: Hand, limits: Limits, wanted: jax.Array, target: jax.Array, safe: jax.Array, events: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the joint targets (n,) [rad] to set, and `events` () with what was done added.
+
+    `wanted` is cut to the joint limits and to `limits.max_step` from the `target` in force; if it is not finite or
+    `events` say so, `safe`, the last target that was let out, is held. All (n,) [rad].
+    """
+    lower, upper = jnp.asarray(hand.lower, wanted.dtype), jnp.asarray(hand.upper, wanted.dtype)
+    base = jnp.clip(target, lower, upper)
+    action = jnp.clip(jnp.clip(wanted, lower, upper), base - limits.max_step, base + limits.max_step)
+    bad = ~jnp.all(jnp.isfinite(wanted))
+    hold = bad | (events & int(Event.HELD) > 0)
+    clipped = ~hold & jnp.any(action != wanted)
+    events = events | _bit(bad, Event.BAD_ACTION) | _bit(clipped, Event.ACTION_CLIPPED)
+    return jnp.where(hold, safe, action), events
+
+
+def _bit(happened: jax.Array, event: Event) -> jax.Array:
+    return jnp.where(happened, jnp.int32(event), 0)
