@@ -16,7 +16,7 @@ ELLIPSOID = int(mujoco.mjtGeom.mjGEOM_ELLIPSOID)  # size: three radii
 CYLINDER = int(mujoco.mjtGeom.mjGEOM_CYLINDER)  # size: radius, half length
 BOX = int(mujoco.mjtGeom.mjGEOM_BOX)  # size: three half lengths
 KIND_NAMES = {SPHERE: "sphere", CAPSULE: "capsule", ELLIPSOID: "ellipsoid", CYLINDER: "cylinder", BOX: "box"}
-_SIZES = {SPHERE: 1, CAPSULE: 2, ELLIPSOID: 3, CYLINDER: 2, BOX: 3}
+NUM_SIZES = {SPHERE: 1, CAPSULE: 2, ELLIPSOID: 3, CYLINDER: 2, BOX: 3}
 MAX_SLOTS = 6
 _OFF = 1e-3  # m, size of a slot that is switched off: engines refuse a geom of size 0
 
@@ -49,7 +49,7 @@ class Primitive:
     quat: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
 
 
-def build(parts: Sequence[Primitive], resolution: int = 64) -> ObjectParams:
+def build(parts: Sequence[Primitive], resolution: int = 72) -> ObjectParams:
     """Joins parts (they may overlap) into one object with one slot per part.
 
     Mass properties come from a midpoint grid of `resolution` cells along each side of the bounding box: exact for
@@ -59,10 +59,12 @@ def build(parts: Sequence[Primitive], resolution: int = 64) -> ObjectParams:
     if not 1 <= len(parts) <= MAX_SLOTS:
         raise ValueError(f"an object needs 1 to {MAX_SLOTS} parts, got {len(parts)}")
     for part in parts:
-        if part.kind not in _SIZES:
+        if part.kind not in NUM_SIZES:
             raise ValueError(f"geom type {part.kind} is no primitive; known: {KIND_NAMES}")
-        if len(part.size) != _SIZES[part.kind] or not min(part.size) > 0:  # NaN too
-            raise ValueError(f"a {KIND_NAMES[part.kind]} needs {_SIZES[part.kind]} positive sizes [m], got {part.size}")
+        if len(part.size) != NUM_SIZES[part.kind] or not min(part.size) > 0:  # NaN too
+            raise ValueError(
+                f"a {KIND_NAMES[part.kind]} needs {NUM_SIZES[part.kind]} positive sizes [m], got {part.size}"
+            )
         length = np.linalg.norm(part.quat)
         if not abs(length - 1) < 1e-4:
             kind = KIND_NAMES[part.kind]
@@ -81,9 +83,7 @@ def build(parts: Sequence[Primitive], resolution: int = 64) -> ObjectParams:
 
 def inside(part: Primitive, points: np.ndarray) -> np.ndarray:
     """Tells which points (..., 3) [m, object frame] lie in the part; (...,) bool."""
-    rotation = np.zeros(9)
-    mujoco.mju_quat2Mat(rotation, np.asarray(part.quat, float))
-    local = (points - np.asarray(part.position)) @ rotation.reshape(3, 3)
+    local = (points - np.asarray(part.position)) @ rotation_matrix(part.quat)
     size = part.size
     if part.kind == SPHERE:
         return np.sum(local**2, -1) <= size[0] ** 2
@@ -98,22 +98,30 @@ def inside(part: Primitive, points: np.ndarray) -> np.ndarray:
     return radial + np.maximum(beyond, 0) ** 2 <= size[0] ** 2
 
 
-def bounding_radius(part: Primitive) -> float:
-    """Radius [m] of the smallest sphere about the part's own centre that holds it."""
-    size = np.asarray(part.size, float)
-    if part.kind == SPHERE:
-        return float(size[0])
-    if part.kind == CAPSULE:
-        return float(size.sum())
-    return float(size.max() if part.kind == ELLIPSOID else np.linalg.norm(size))
+def rotation_matrix(quat: np.ndarray) -> np.ndarray:
+    """The matrix (3, 3) of a quaternion (4,): its columns are the turned axes."""
+    matrix = np.zeros(9)
+    mujoco.mju_quat2Mat(matrix, np.asarray(quat, float))
+    return matrix.reshape(3, 3)
+
+
+def bounds(part: Primitive) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the lowest and highest corner (3,) [m, object frame] of the smallest upright box around a part."""
+    size, matrix = np.asarray(part.size, float), rotation_matrix(part.quat)
+    if part.kind == BOX:
+        half = np.abs(matrix) @ size
+    elif part.kind in (SPHERE, ELLIPSOID):
+        half = np.linalg.norm(matrix * size, axis=1)
+    elif part.kind == CAPSULE:
+        half = np.abs(matrix[:, 2]) * size[1] + size[0]
+    else:
+        half = np.abs(matrix[:, 2]) * size[1] + size[0] * np.sqrt(np.maximum(1 - matrix[:, 2] ** 2, 0))
+    return np.asarray(part.position) - half, np.asarray(part.position) + half
 
 
 def _mass_properties(parts: Sequence[Primitive], resolution: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    reach = np.array([bounding_radius(p) for p in parts])[:, None]
-    centres = np.array([p.position for p in parts])
-    low, high = (centres - reach).min(0), (centres + reach).max(0)
-    if len(parts) == 1 and parts[0].kind == BOX and tuple(parts[0].quat) == (1.0, 0.0, 0.0, 0.0):
-        low, high = centres[0] - parts[0].size, centres[0] + parts[0].size  # cells line up with the faces
+    boxes = np.array([bounds(p) for p in parts])
+    low, high = boxes[:, 0].min(0), boxes[:, 1].max(0)
     steps = (np.arange(resolution) + 0.5) / resolution
     grid = np.stack(np.meshgrid(*(low[i] + steps * (high[i] - low[i]) for i in range(3)), indexing="ij"), -1)
     points = grid[np.any([inside(p, grid) for p in parts], axis=0)]

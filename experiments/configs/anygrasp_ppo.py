@@ -7,7 +7,7 @@ Command: python experiments/anygrasp_ppo.py --config=experiments/configs/anygras
 
 from ml_collections import ConfigDict
 
-OBJECTS = {"smoke": "cube_55,sphere_64,cylinder_56_60", "laptop": "train", "gpu": "train"}
+OBJECTS = {"smoke": "cube_55,sphere_64,cylinder_56_60", "laptop": "starter", "gpu": "train"}
 
 
 def get_config(size: str = "laptop") -> ConfigDict:

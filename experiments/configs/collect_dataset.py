@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 
 SIZES = {
     "smoke": dict(objects="cube_55,sphere_64,cylinder_56_60", blocks=1, streams=64, rows=150),
-    "laptop": dict(objects="train", blocks=6, streams=128, rows=320),
-    "gpu": dict(objects="train", blocks=64, streams=8192, rows=400),
+    "laptop": dict(objects="starter", blocks=6, streams=128, rows=320),
+    "gpu": dict(objects="starter", blocks=64, streams=8192, rows=400),
 }
 
 

@@ -13,7 +13,7 @@ SIZES = {
         strengths=(0.0, 0.3), film_seconds=2.0,
     ),
     "laptop": dict(
-        objects="train", num_envs=128, seconds=30.0, operators=("noisy 1.5", "noisy 0.75", "slow 0.5"),
+        objects="starter", num_envs=128, seconds=30.0, operators=("noisy 1.5", "noisy 0.75", "slow 0.5"),
         strengths=(0.0, 0.03, 0.1, 0.3), film_seconds=10.0,
     ),
     "gpu": dict(

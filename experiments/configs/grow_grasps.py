@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 SIZES = {
     "smoke": dict(grasps_per_object=150, batch=256, objects="cube_55,sphere_64,cylinder_56_60"),
-    "laptop": dict(grasps_per_object=750, batch=512, objects="train"),
+    "laptop": dict(grasps_per_object=750, batch=512, objects="starter"),
     "gpu": dict(grasps_per_object=50_000, batch=8192, objects="train"),
 }
 

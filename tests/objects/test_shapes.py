@@ -94,11 +94,13 @@ def test_inside_agrees_with_mujocos_own_distance(name):
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_bounding_radius_is_mujocos(name):
-    part = ONE_OF_EACH[name]
-    spec = mujoco.MjSpec()
-    spec.worldbody.add_geom(type=part.kind, size=[*part.size, *[0] * (3 - len(part.size))])
-    np.testing.assert_allclose(shapes.bounding_radius(part), spec.compile().geom_rbound[0], rtol=1e-9)
+def test_bounds_touch_the_part_on_all_six_sides(name):
+    part = ONE_OF_EACH[name].replace(position=(0.01, 0.0, -0.01), quat=TILTED)
+    low, high = shapes.bounds(part)
+    inside = np.random.default_rng(2).uniform(low - 0.01, high + 0.01, (400_000, 3))
+    inside = inside[shapes.inside(part, inside)]
+    assert (inside > low).all() and (inside < high).all()
+    np.testing.assert_allclose([inside.min(0), inside.max(0)], [low, high], atol=0.05 * (high - low).max())
 
 
 def test_static_slots_hold_every_object_and_free_slots_only_as_many_as_the_largest():
