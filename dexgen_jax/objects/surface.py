@@ -5,7 +5,7 @@ import numpy as np
 from dexgen_jax.objects import shapes
 from dexgen_jax.objects.shapes import ObjectParams
 
-_BURIED = 1e-6  # m: a point this deep inside another part is not on the outside
+_STEP = 1e-5  # m, a step off the surface: where it leads tells what lies on its two sides
 _BATCH = 4096
 
 
@@ -26,18 +26,19 @@ def sample(params: ObjectParams, rng: np.random.Generator, count: int) -> tuple[
             local_point, local_normal = _DRAW[int(params.kind[i])](rng, params.size[i].astype(float), int(mine.sum()))
             turn = shapes.rotation_matrix(params.quat[i]).T
             point[mine], normal[mine] = local_point @ turn + params.position[i], local_normal @ turn
-        buried = np.zeros(_BATCH, bool)
+        kept = np.ones(_BATCH, bool)
         for i in on:
-            buried |= (slots != i) & _inside(params, i, point)
-        points, normals = np.concatenate([points, point[~buried]]), np.concatenate([normals, normal[~buried]])
+            kept &= (slots == i) | ~_inside(params, i, point + _STEP * normal)
+            # Where faces of two parts coincide, the area counts once: for the part that comes first.
+            kept &= (slots <= i) | ~_inside(params, i, point - _STEP * normal)
+        points, normals = np.concatenate([points, point[kept]]), np.concatenate([normals, normal[kept]])
     return points[:count].astype(np.float32), normals[:count].astype(np.float32)
 
 
 def _inside(params: ObjectParams, slot: int, points: np.ndarray) -> np.ndarray:
-    size = params.size[slot].astype(float) - _BURIED
     kind = int(params.kind[slot])
-    part = shapes.Primitive(kind, tuple(size[: shapes.NUM_SIZES[kind]]), params.position[slot], params.quat[slot])
-    return shapes.inside(part, points)
+    size = tuple(params.size[slot, : shapes.NUM_SIZES[kind]])
+    return shapes.inside(shapes.Primitive(kind, size, params.position[slot], params.quat[slot]), points)
 
 
 def _area(kind: int, size: np.ndarray) -> float:

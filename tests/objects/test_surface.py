@@ -25,8 +25,7 @@ def test_a_step_along_the_normal_leaves_every_object_and_a_step_back_enters_it(n
              for k, s, p, q in zip(thing.kind, thing.size, thing.position, thing.quat, strict=True)]  # fmt: skip
     inside = lambda at: np.any([shapes.inside(part, at) for part in parts], axis=0)  # noqa: E731
     assert inside(points - 1e-4 * normals).all()
-    # In a notch between two parts a step out may enter the neighbour: as good as never for these objects.
-    assert inside(points + 1e-4 * normals).mean() < 0.01
+    assert inside(points + 1e-4 * normals).mean() < 0.005  # in a notch a longer step may enter the neighbour
 
 
 def test_points_are_uniform_by_area():
@@ -55,10 +54,21 @@ def test_what_lies_inside_another_part_is_never_drawn():
     # One ball of radius 2 cm and its twin 2 cm away: what is left of each is the cap beyond the middle plane, 3/4.
     points, _ = _sample([Primitive(shapes.SPHERE, (0.02,)), Primitive(shapes.SPHERE, (0.02,), (0.02, 0, 0))])
     from_first, from_second = np.linalg.norm(points, axis=-1), np.linalg.norm(points - [0.02, 0, 0], axis=-1)
-    assert (np.minimum(from_first, from_second) > 0.02 - 1e-6).all()
+    assert (np.minimum(from_first, from_second) > 0.02 - 2e-5).all()
     np.testing.assert_allclose(np.mean(points[:, 0] < 0.01), 0.5, atol=0.01)
     height = points[points[:, 0] < 0.01, 0]  # a sphere's area is uniform along any axis, here from -2 to 1 cm
     np.testing.assert_allclose(np.mean(height < -0.005), 0.5, atol=0.01)
+
+
+def test_faces_that_coincide_count_once_and_faces_that_touch_not_at_all():
+    # Two cubes of 4 cm that overlap by half make a block of 6 x 4 x 4 cm; two that abut, one of 8 x 4 x 4.
+    for apart, length in ((0.02, 0.06), (0.04, 0.08)):
+        cubes = [Primitive(shapes.BOX, (0.02,) * 3), Primitive(shapes.BOX, (0.02,) * 3, (apart, 0, 0))]
+        points, normals = _sample(cubes)
+        ends = np.abs(normals[:, 0]) > 0.5
+        np.testing.assert_allclose(ends.mean(), 2 * 0.04**2 / (2 * 0.04**2 + 4 * 0.04 * length), atol=0.01)
+        shared = (points[~ends, 0] > apart - 0.02) & (points[~ends, 0] < 0.02)
+        np.testing.assert_allclose(shared.mean(), max(0.04 - apart, 0) / length, atol=0.01)
 
 
 def test_same_seed_same_points_and_slots_that_are_off_have_none():
