@@ -1,0 +1,213 @@
+"""The policy server: several robots, each with a controller's memory of its own, ask one process for joint targets.
+
+ZeroMQ ROUTER, one thread, no pickle. It listens on this machine alone unless a token is set: then every message must
+carry it. A message that is not perfectly in order is answered with what was wrong with it and touches nothing.
+"""
+
+import hmac
+import ipaddress
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import numpy as np
+import zmq
+
+from dexgen_jax.controller.commands import KINDS
+from dexgen_jax.controller.controller import Diagnostics
+from dexgen_jax.controller.safety import Event
+from dexgen_jax.deploy import messages
+from dexgen_jax.deploy.latency import Latencies
+from dexgen_jax.hand.description import Hand
+
+SHORTEST_TOKEN = 16  # characters
+IDLE = 60.0  # s without a word, after which a client's place may go to another
+QUEUED = 64  # messages that may wait for each client, in either direction
+MOST_STRENGTH = 1e6  # lambda; the command alone is heard long before
+
+_log = logging.getLogger(__name__)
+
+
+class Session(Protocol):
+    """One client's controller: `Controller`, or whatever else has these two calls."""
+
+    def reset(self, q: np.ndarray, target: np.ndarray) -> None:
+        """Forgets the past; joints and their targets (n,) [rad]."""
+
+    def act(self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None, **how: Any) -> tuple[Any, Diagnostics]:
+        """One control tick, see `Controller.act`."""
+
+
+class Server:
+    """Answers clients until it is told to stop; bound as soon as it is made, `address` is where."""
+
+    def __init__(
+        self, contract: dict, hand: Hand, new_session: Callable[[], Session],
+        address: str = "tcp://127.0.0.1:5555", token: str | None = None, max_clients: int = 16,
+    ):  # fmt: skip
+        """`contract` is what clients are told; `new_session()` must be quick: compile before."""
+        if max_clients < 1:
+            raise ValueError(f"a server needs room for at least 1 client, got max_clients={max_clients}")
+        if token is not None and len(token) < SHORTEST_TOKEN:
+            raise ValueError(f"the token has {len(token)} characters, and {SHORTEST_TOKEN} is the least")
+        if token is None and not is_local(address):
+            raise ValueError(f"{address} can be reached from other machines: set a token, or listen on tcp://127.0.0.1")
+        self.contract, self.hand, self.max_clients = contract, hand, max_clients
+        self._new_session, self._token = new_session, token
+        self._clients: OrderedDict[bytes, tuple[Session, float]] = OrderedDict()  # the longest silent one first
+        self._answers = {
+            "describe": self._describe, "reset": self._reset, "act": self._act,
+            "statistics": self._statistics, "leave": self._leave,
+        }  # fmt: skip
+        self.latency, self.refused, self.failed = Latencies(), 0, 0
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, messages.LARGEST)  # a longer message ends its connection
+        for option in (zmq.SNDHWM, zmq.RCVHWM):
+            self._socket.setsockopt(option, QUEUED)
+        self._socket.setsockopt(zmq.LINGER, 200)
+        try:
+            self._socket.bind(address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise OSError(f"cannot listen on {address}: {error.strerror}") from error
+        self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def serve(self, stop: Callable[[], bool]) -> None:
+        """Answers messages as they come; `stop()` is asked at least ten times a second."""
+        while not stop():
+            if not self._socket.poll(timeout=100):
+                continue
+            begin = time.perf_counter()
+            client, *envelope, payload = self._socket.recv_multipart()
+            if envelope not in ([], [b""]):  # neither a DEALER nor a REQ wrote this
+                self.refused += 1
+                continue
+            reply = self.answer(client, payload)
+            self._socket.send_multipart([client, *envelope, messages.encode(reply)])
+            if "target" in reply:
+                self.latency.add(time.perf_counter() - begin)
+
+    def close(self) -> None:
+        """Frees the address; what has been answered is still sent."""
+        self._socket.close()
+        self._context.term()
+
+    def answer(self, client: bytes, payload: bytes) -> dict[str, Any]:
+        """Returns the reply to one message. Whatever is in it, the server lives on."""
+        number = None
+        try:
+            message = messages.decode(payload)
+            said = message.pop("id", None)
+            number = said if type(said) is int else None
+            self._admit(message)
+            ask = messages.text(message, "ask", self._answers)
+            return self._reply(number, True, **self._answers[ask](client, message))
+        except ValueError as error:
+            self.refused += 1
+            return self._reply(number, False, error=str(error))
+        except Exception as error:  # a fault of ours: the others must be served on
+            self.failed += 1
+            _log.exception("a request failed")
+            return self._reply(number, False, error=f"the server failed: {type(error).__name__}; its log says where")
+
+    def statistics(self) -> dict[str, Any]:
+        """Plain values; latency of `act`, from the message's arrival at this process to the reply's leaving it."""
+        return {
+            "act": self.latency.summary(), "clients": len(self._clients),
+            "refused": self.refused, "failed": self.failed,
+        }  # fmt: skip
+
+    def _reply(self, number: int | None, ok: bool, **fields: Any) -> dict[str, Any]:
+        return {"version": messages.VERSION, "id": number, "ok": ok, **fields}
+
+    def _admit(self, message: dict[str, Any]) -> None:
+        """Checks token and version, and takes them out of the message."""
+        token = message.pop("token", None)
+        if self._token is not None:
+            given = token if isinstance(token, str) else ""
+            # In constant time: how long the comparison takes must not tell how much of a guess was right.
+            if not hmac.compare_digest(given.encode(errors="replace"), self._token.encode()):
+                raise ValueError("the token is missing or wrong")
+        version = message.pop("version", None)
+        if type(version) is not int or version != messages.VERSION:
+            raise ValueError(f"this server speaks version {messages.VERSION} of the messages, got {str(version)[:40]}")
+
+    def _describe(self, client: bytes, message: dict[str, Any]) -> dict[str, Any]:
+        messages.refuse_unknown(message, ["ask"])
+        return {"contract": self.contract}
+
+    def _statistics(self, client: bytes, message: dict[str, Any]) -> dict[str, Any]:
+        messages.refuse_unknown(message, ["ask"])
+        return {"statistics": self.statistics()}
+
+    def _leave(self, client: bytes, message: dict[str, Any]) -> dict[str, Any]:
+        messages.refuse_unknown(message, ["ask"])
+        self._clients.pop(client, None)
+        return {}
+
+    def _reset(self, client: bytes, message: dict[str, Any]) -> dict[str, Any]:
+        messages.refuse_unknown(message, ["ask", "q", "target"])
+        joints = (self.hand.num_joints,)
+        q, target = messages.array(message, "q", joints), messages.array(message, "target", joints)
+        if client not in self._clients:
+            self._make_room()
+        session = self._clients[client][0] if client in self._clients else self._new_session()
+        session.reset(q, target)
+        self._remember(client, session)
+        return {}
+
+    def _act(self, client: bytes, message: dict[str, Any]) -> dict[str, Any]:
+        known = ["ask", "q", "target", "command", "kind", "mode", "strength", "age", "released"]
+        messages.refuse_unknown(message, known)
+        if client not in self._clients:
+            raise ValueError("this client has no session (never reset, or silent for long): ask for a reset first")
+        joints = (self.hand.num_joints,)
+        q, target = messages.array(message, "q", joints), messages.array(message, "target", joints)
+        how: dict[str, Any] = {"mode": messages.text(message, "mode", self.contract["modes"])}
+        how["age"] = messages.number(message, "age", 0, 3600)
+        command = None
+        if message.get("command") is not None:
+            how["kind"] = messages.text(message, "kind", KINDS)
+            command = messages.array(message, "command", KINDS[how["kind"]].shape(self.hand))
+            how["strength"] = messages.number(message, "strength", 0, MOST_STRENGTH)
+            how["released"] = messages.flag(message, "released")
+        session = self._clients[client][0]
+        action, diagnostics = session.act(q, target, command, **how)
+        self._remember(client, session)
+        return {"target": np.asarray(action).tolist(), "diagnostics": plain(diagnostics)}
+
+    def _remember(self, client: bytes, session: Session) -> None:
+        self._clients[client] = session, time.monotonic()
+        self._clients.move_to_end(client)
+
+    def _make_room(self) -> None:
+        if len(self._clients) < self.max_clients:
+            return
+        oldest, (_, heard) = next(iter(self._clients.items()))
+        if time.monotonic() - heard < IDLE:
+            raise ValueError(f"all {self.max_clients} places are taken; one is free after {IDLE:g} s of silence")
+        del self._clients[oldest]
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine can reach an address; raises ValueError for one that is neither tcp:// nor ipc://."""
+    parts = urlsplit(address)
+    if parts.scheme == "ipc":
+        return True
+    if parts.scheme != "tcp" or not parts.hostname:
+        raise ValueError(f"an address is tcp://HOST:PORT or ipc://FILE, got {address!r}")
+    try:
+        return ipaddress.ip_address(parts.hostname).is_loopback
+    except ValueError:
+        return parts.hostname == "localhost"  # a name or an interface may be anything
+
+
+def plain(diagnostics: Diagnostics) -> dict[str, Any]:
+    """Diagnostics as numbers and names: m, rad, and the events by name."""
+    numbers = {name: float(getattr(diagnostics, name)) for name in ("distance", "overruled", "spread", "strength")}
+    events = int(diagnostics.events)
+    return {**numbers, "events": [event.name for event in Event if events & event and event != Event.HELD]}
