@@ -25,7 +25,7 @@ from dexgen_jax.hand.description import Hand
 
 SHORTEST_TOKEN = 16  # characters
 IDLE = 60.0  # s without a word, after which a client's place may go to another
-QUEUED = 64  # messages that may wait for each client, in either direction
+QUEUED = 256  # messages that may wait for each client, in either direction; more are lost
 MOST_STRENGTH = 1e6  # lambda; the command alone is heard long before
 
 _log = logging.getLogger(__name__)
