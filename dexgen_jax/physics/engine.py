@@ -107,4 +107,5 @@ def make(hand: Hand, objects: Sequence[ObjectParams], backend: str = "auto", thr
         return Engine(backend, scene, packed, native.advance(scene, SUBSTEPS, threads))
     from dexgen_jax.physics import mjx
 
-    return Engine(backend, scene, packed, mjx.advance(scene, SUBSTEPS, backend))
+    advance = {"mjx": mjx.advance_jax, "warp": mjx.advance_warp}[backend]
+    return Engine(backend, scene, packed, advance(scene, SUBSTEPS))

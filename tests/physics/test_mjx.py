@@ -69,28 +69,3 @@ def test_readouts_are_the_same(flight_and_hold):
     assert native.touch[1].sum() > 1
     np.testing.assert_allclose(mjx.touch[1], native.touch[1], rtol=0.05, atol=0.05)
     np.testing.assert_allclose(mjx.torque[1], native.torque[1], atol=5e-3)
-
-
-@pytest.mark.slow
-def test_grasps_held_for_a_second_end_together(grow, capsys):
-    """The figures of docs/physics.md: 12 grasps of each shape, palm up."""
-    names, count = ("box_50_50_80", "sphere_64", "cylinder_40_90"), 12
-    objects = [catalog.load(name) for name in names]
-    native, mjx = (engines.make(allegro.load(), objects, backend) for backend in ("native", "mjx"))
-    found = [jax.tree.map(lambda x: x[:count], good) for good in grow(native)]
-    q, target, pose = (np.concatenate([getattr(f, k) for f in found]) for k in ("q", "target", "object_pose"))
-    ends = []
-    for one in (native, mjx):
-        world = jax.vmap(lambda i: worlds.nominal(one.object(i)))(jnp.repeat(jnp.arange(len(names)), count))  # noqa: B023
-        state, step = jax.vmap(one.init)(jnp.concatenate([q, pose], axis=1)), jax.jit(jax.vmap(one.step))
-        for _ in range(10):
-            state = step(state, target, world)
-        ends.append(jax.vmap(lambda s: s.object_pose(allegro.load()))(state))
-    apart = 1000 * np.linalg.norm(ends[0][:, :3] - ends[1][:, :3], axis=1).reshape(-1, count)
-    angle = np.degrees(jax.vmap(rotation.angle_between)(ends[0][:, 3:], ends[1][:, 3:])).reshape(-1, count)
-    with capsys.disabled():
-        for name, mm, degrees in zip(names, apart, angle, strict=True):
-            print(f"{name}: median {np.median(mm):.2f} mm {np.median(degrees):.2f} degrees, "
-                  f"worst {mm.max():.2f} mm {degrees.max():.1f} degrees")  # fmt: skip
-    medians = dict(zip(names, np.median(apart, axis=1), strict=True))
-    assert medians["sphere_64"] < 0.1 and medians["box_50_50_80"] < 2 and medians["cylinder_40_90"] < 3
