@@ -53,7 +53,7 @@ def main() -> None:
     def step(noise: torch.Tensor, t: int, noisy: torch.Tensor, fresh: torch.Tensor):
         return ddpm.step(noise, t, noisy, generator=torch.Generator().manual_seed(t))
 
-    found |= {f"ddpm/{name}": value for name, value in steps(ddpm, fresh, 1, step).items()}
+    found |= {f"ddpm/{name}": value for name, value in steps(ddpm, torch.stack(drawn).numpy(), 1, step).items()}
     found["alpha_bar"] = np.concatenate([[1.0], ddpm.alphas_cumprod.numpy()]).astype(np.float32)
     np.savez_compressed(FOLDER / "diffusers.npz", **found)
 

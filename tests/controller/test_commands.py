@@ -27,8 +27,11 @@ def test_every_kind_says_the_same_of_the_same_wish(hand, kind):
     now, then = kinematics.keypoints(hand, q), kinematics.keypoints(hand, wanted)
     tips = slice(hand.num_tips)
     said = {
-        "joints": wanted, "keypoint_offsets": then - now, "tip_offsets": (then - now)[tips], "tip_positions": then[tips],
-    }[kind]  # fmt: skip
+        "joints": wanted,
+        "keypoint_offsets": then - now,
+        "tip_offsets": (then - now)[tips],
+        "tip_positions": then[tips],
+    }[kind]
     assert said.shape == commands.KINDS[kind].shape(hand)
     command = _make(kind, hand)(q, said)
     heard = np.asarray(command.weight) > 0
