@@ -21,7 +21,6 @@ import jax.numpy as jnp
 import numpy as np
 from mujoco.batch import Batch
 
-from dexgen_jax.grasps import sample
 from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics import engine as engines
@@ -35,13 +34,15 @@ ROUNDS = 3  # the best of these counts: whatever disturbs a measurement makes it
 
 def situation(engine: Engine, envs: int) -> tuple[PhysicsState, jax.Array, worlds.World]:
     """Hands closed on the engine's objects in turn, without gravity so that nothing is lost before it is measured."""
-    key = jax.random.PRNGKey(0)
-    candidates = jax.vmap(sample.cupped, (0, None))(jax.random.split(key, envs), engine.hand)
+    hand, rng = engine.hand, np.random.default_rng(0)
     index = jnp.arange(envs) % len(engine.objects.kind)
-    world = jax.vmap(lambda i: worlds.nominal(engine.object(i)).replace(gravity=jnp.zeros(3)))(index)
-    q = candidates[:, : engine.hand.num_joints]
-    target = jnp.clip(q + 0.6 * engine.hand.prior.closing, engine.hand.lower, engine.hand.upper)
-    return run(engine, target, world, 12)(jax.vmap(engine.init)(candidates)), target, world
+    world = jax.vmap(lambda i: worlds.nominal(engine.object(i), (0, 0, 0)))(index)
+    q = np.clip(rng.normal(hand.prior.joint_mean, 0.2, (envs, hand.num_joints)), hand.lower, hand.upper)
+    turn = rng.normal(size=(envs, 4))
+    place = np.tile(hand.prior.object_position, (envs, 1))
+    qpos = np.concatenate([q, place, turn / np.linalg.norm(turn, axis=1, keepdims=True)], axis=1, dtype=np.float32)
+    target = jnp.asarray(np.clip(q + 0.6 * hand.prior.closing, hand.lower, hand.upper), jnp.float32)
+    return run(engine, target, world, 12)(jax.vmap(engine.init)(qpos)), target, world
 
 
 def run(engine: Engine, target: jax.Array, world: worlds.World, steps: int) -> Callable[[PhysicsState], PhysicsState]:

@@ -4,6 +4,7 @@ Ranges are the paper's Table III (arXiv:2502.04307) unless said otherwise.
 """
 
 import dataclasses
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,16 @@ class RandomizationConfig:
     action_noise: float = 0.05  # in units of the action
     gravity_angle: float = 3.1416  # rad, gravity points up to this far from palm-up's; pi is any direction
     gravity_walk: float = 0.05  # rad per square root of a control step: the wrist turns slowly
+
+    def __post_init__(self):
+        """Raises ValueError naming the first field that no world can be drawn from."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            low, high = value if isinstance(value, tuple) else (value, value)
+            least = 1e-6 if field.name in ("mass", "size", "kp") else 0.0  # a world divides by these
+            most = 1.0 if field.name in ("push_probability", "push_decay") else sys.float_info.max
+            if not least <= low <= high <= most:  # NaN and infinity too
+                raise ValueError(f"randomization.{field.name} must lie in order within {least} .. {most}, got {value}")
 
 
 def sample_world(key: jax.Array, params: ObjectParams, config: RandomizationConfig) -> World:

@@ -4,9 +4,12 @@
 numbers into its simulator and domain randomisation never touches an engine.
 """
 
+from collections.abc import Sequence
+
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from dexgen_jax.hand.description import Hand
@@ -34,11 +37,16 @@ class World:
     push: jax.Array  # (3,) N, force on the object's centre of mass, palm frame
 
 
-def nominal(params: ObjectParams) -> World:
-    """A world without randomisation: palm up, 0.1 kg, friction 0.85 (the middle of the paper's range)."""
+def nominal(params: ObjectParams, gravity: Sequence[float] = PALM_UP) -> World:
+    """A world without randomisation: palm up, 0.1 kg, friction 0.85 (the middle of the paper's range).
+
+    Raises ValueError for a `gravity` (3,) [m/s2] that is not three finite numbers.
+    """
+    if np.shape(gravity) != (3,) or not (isinstance(gravity, jax.core.Tracer) or np.isfinite(gravity).all()):
+        raise ValueError(f"gravity is three finite numbers [m/s2, palm frame], got {gravity}")
     one = jnp.ones(())
     return World(
-        gravity=jnp.asarray(PALM_UP), object=jax.tree.map(jnp.asarray, params), mass=0.1 * one,
+        gravity=jnp.asarray(gravity, jnp.float32), object=jax.tree.map(jnp.asarray, params), mass=0.1 * one,
         object_friction=0.85 * one, hand_friction=0.85 * one, kp_scale=one, kd_scale=one, push=jnp.zeros(3),
     )  # fmt: skip
 

@@ -95,3 +95,14 @@ def test_nothing_else_of_a_world_changes_in_an_episode(drawn, move):
     after = move(jax.random.split(jax.random.PRNGKey(4), COUNT), drawn)
     same = lambda w: w.replace(gravity=jnp.zeros(3), push=jnp.zeros(3))  # noqa: E731
     jax.tree.map(np.testing.assert_array_equal, same(after), same(drawn))
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"mass": (0.0, 0.1)}, r"randomization.mass must lie in order within 1e-06 .. .*, got \(0.0, 0.1\)"),
+    ({"size": (1.1, 0.9)}, r"randomization.size .* got \(1.1, 0.9\)"),
+    ({"gravity_angle": float("nan")}, "randomization.gravity_angle .* got nan"),
+    ({"push_probability": 1.5}, r"randomization.push_probability must lie in order within 0.0 .. 1.0, got 1.5"),
+])  # fmt: skip
+def test_ranges_no_world_can_be_drawn_from_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        RandomizationConfig(**changes)

@@ -150,3 +150,9 @@ def test_fields_are_the_same_under_jit_and_vmap():
     batch = jax.vmap(fields)(masses)
     for i, mass in enumerate(masses):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[i], rtol=1e-6), fields(mass), batch)  # noqa: B023
+
+
+@pytest.mark.parametrize("gravity", [(0.0, float("nan"), 0.0), (0.0, 0.0, -float("inf")), (9.81,)])
+def test_impossible_gravity_is_named(gravity):
+    with pytest.raises(ValueError, match=r"gravity is three finite numbers \[m/s2, palm frame\], got"):
+        worlds.nominal(T_BLOCK, gravity)
