@@ -46,9 +46,7 @@ def main() -> None:
     ddpm = DDPMScheduler(variance_type="fixed_small", **COMMON)
     ddpm.set_timesteps(TRAINED)
     # DDPMScheduler draws by itself: the same seed gives the numbers it drew. Its last step, t = 0, draws nothing.
-    fresh = np.stack(
-        [torch.randn(SHAPE, generator=torch.Generator().manual_seed(t)).numpy() for t in ddpm.timesteps.tolist()]
-    )
+    drawn = [torch.randn(SHAPE, generator=torch.Generator().manual_seed(t)) for t in ddpm.timesteps.tolist()]
 
     def step(noise: torch.Tensor, t: int, noisy: torch.Tensor, fresh: torch.Tensor):
         return ddpm.step(noise, t, noisy, generator=torch.Generator().manual_seed(t))
