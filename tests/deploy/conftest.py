@@ -1,9 +1,41 @@
 import threading
 
 import counting_session
+import jax
+import numpy as np
 import pytest
 
+from dexgen_jax.controller.controller import Controller
+from dexgen_jax.controller.model import Model, Weights
+from dexgen_jax.dataset import windows
+from dexgen_jax.dataset.normalizer import Normalizer
+from dexgen_jax.deploy import export
 from dexgen_jax.deploy.server import Server
+
+
+@pytest.fixture(scope="session")
+def controller():
+    """Small untrained networks with statistics in which no two numbers are alike.
+
+    Not smaller: normalising a group of two numbers, as at width 16, makes a step of any rounding error.
+    """
+    model = Model(width=64, encoder_width=16, inverse_width=16, inverse_blocks=1, sampling_steps=3, diffusion_steps=20)
+    rng, shape = np.random.default_rng(0), (model.history, windows.condition_size(model.hand))
+    joints = model.hand.num_joints
+    statistics = Normalizer(
+        0.1 * rng.normal(size=shape), rng.uniform(0.5, 1.0, shape), np.array([0.005, 0.009]),
+        0.01 * rng.normal(size=joints), rng.uniform(0.02, 0.06, joints),
+    )  # fmt: skip
+    statistics = jax.tree.map(np.float32, statistics)
+    return Controller(model, Weights(**model.initial_parameters(jax.random.PRNGKey(2)), normalizer=statistics), seed=3)
+
+
+@pytest.fixture(scope="session")
+def file(controller, tmp_path_factory):
+    """The controller as an exported file."""
+    path = tmp_path_factory.mktemp("export") / "controller.zip"
+    export.write(controller, path)
+    return path
 
 
 @pytest.fixture

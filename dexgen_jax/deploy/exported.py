@@ -1,0 +1,142 @@
+"""Runs an exported controller with jax and numpy alone: copy this file to the robot, nothing else of the project.
+
+    controller = Exported("controller.zip")
+    controller.reset(q)                                       # joint positions (n,) [rad] of a hand at rest
+    target, told = controller.act(q, target, command=wanted, strength=0.03)
+
+`controller.contract` says joint names and order, units, limits, rates and modes.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+FORMAT, VERSION = "dexgen_jax controller", 1
+
+
+class Exported:
+    """A controller from a file; one hand. Everything is compiled when it is made, no call compiles later."""
+
+    def __init__(self, path: str | Path, seed: int = 0, kinds: tuple[str, ...] = ("joints",)):
+        """`seed` starts the sampler's randomness; `kinds` of commands will be given, some seconds to compile each.
+
+        Raises ValueError if the file is damaged or of another format.
+        """
+        entries = read(path)
+        self.contract: dict[str, Any] = json.loads(entries["contract.json"])
+        with np.load(io.BytesIO(entries["weights.npz"]), allow_pickle=False) as arrays:
+            self._weights = jax.device_put({name: arrays[name] for name in arrays.files})
+        self._random = np.random.default_rng(seed)
+        state, inputs, outputs = (_specs(self.contract[part]) for part in ("state", "inputs", "outputs"))
+        self._tick = self._compile(entries, "tick", (self._weights, state, inputs), (outputs, state))
+        command = {n.removeprefix("command_"): spec for n, spec in inputs.items() if n.startswith("command_")}
+        asked = _specs(self.contract["commands"])
+        for kind in kinds:
+            _one_of(kind, "kind of command", list(asked))
+        self._commands = {
+            kind: self._compile(entries, f"command_{kind}", (inputs["q"], asked[kind]), command) for kind in kinds
+        }
+        self._state: dict[str, Any] | None = None
+
+    def reset(self, q: np.ndarray, target: np.ndarray | None = None) -> None:
+        """Forgets the past: `q` (n,) [rad] is where the hand is, `target` where it was told to be (default: there)."""
+        joints, rows = self.contract["joints"], self.contract["history"]
+        q, target = self._joints(q), self._joints(q if target is None else target)
+        safe = np.clip(target, joints["lower"], joints["upper"]).astype(np.float32)
+        self._state = {"q": np.tile(q, (rows, 1)), "target": np.tile(target, (rows, 1)), "safe": safe}
+
+    def act(
+        self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None = None, kind: str = "joints",
+        mode: str = "default", strength: float = 0.0, age: float = 0.0, released: bool = False,
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:  # fmt: skip
+        """One control tick: returns the joint targets (n,) [rad] to set now, and diagnostics by name.
+
+        `q` is the reading, `age` [s] old, and `target` the joint targets in force, (n,) [rad]; `command` is of one
+        `kind` of `contract["commands"]`, heard with `strength` (lambda, 0 is not at all), or `released`: let through.
+        """
+        if self._state is None:
+            raise RuntimeError("the controller has no history yet: call reset(q) before the first act")
+        q, target = self._joints(q), self._joints(target)
+        inputs = {
+            "q": q, "target": target, "age": np.float32(age), "released": np.bool_(released),
+            "mode": np.int32(_one_of(mode, "mode", self.contract["modes"])),
+            "strength": np.float32(0.0 if command is None else strength),
+            "key": self._random.integers(2**32, size=2, dtype=np.uint32),
+            **{f"command_{name}": part for name, part in self._command(q, target, command, kind).items()},
+        }  # fmt: skip
+        outputs, self._state = self.tick(self._state, inputs)
+        outputs = {name: np.asarray(value) for name, value in outputs.items()}
+        return outputs.pop("action"), outputs
+
+    def tick(self, state: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The exported function itself: state and inputs -> outputs and new state, named and typed by the contract."""
+        return self._tick(self._weights, state, inputs)
+
+    def _command(self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None, kind: str) -> dict[str, Any]:
+        if command is None:
+            count = len(self.contract["keypoints"]["names"])
+            zero = np.zeros((count, 3), np.float32)
+            return {"offsets": zero, "weight": zero[:, 0], "target": target}
+        if kind not in self._commands:
+            raise ValueError(f"this controller was loaded for commands of {', '.join(self._commands)}, got {kind!r}")
+        shape = tuple(self.contract["commands"][kind]["shape"])
+        if np.shape(command) != shape:
+            raise ValueError(f"a command of {kind} has shape {shape}, got {np.shape(command)}")
+        return self._commands[kind](q, np.asarray(command, np.float32))
+
+    def _joints(self, values: np.ndarray) -> np.ndarray:
+        count = len(self.contract["joints"]["names"])
+        if np.shape(values) != (count,):
+            raise ValueError(f"the {self.contract['hand']} hand has {count} joints, got shape {np.shape(values)}")
+        return np.asarray(values, np.float32)
+
+    def _compile(self, entries: dict[str, bytes], name: str, arguments: tuple, results: Any) -> Any:
+        """Compiles one program of the file for this machine."""
+
+        def alike(*_: Any) -> Any:
+            return jax.tree.map(lambda result: jax.numpy.zeros(result.shape, result.dtype), results)
+
+        # Another function of the same signature is exported here, and the file's program put in its place: so jax
+        # itself fills in what it keeps beside a program, in the way of its own version.
+        shell = jax.export.export(jax.jit(alike), platforms=self.contract["platforms"])(*arguments)
+        calling = self.contract["programs"][name]
+        program = dataclasses.replace(
+            shell, mlir_module_serialized=entries[f"{name}.stablehlo"],
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in calling.items()},
+        )  # fmt: skip
+        return jax.jit(program.call).lower(*arguments).compile()
+
+
+def read(path: str | Path) -> dict[str, bytes]:
+    """Returns the entries of the file, their content checked against the hashes in the contract."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = {name: archive.read(name) for name in archive.namelist()}
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is damaged or no exported controller ({error}): copy or export it again") from error
+    terms = json.loads(entries.get("contract.json", b"{}"))
+    if (terms.get("format"), terms.get("version")) != (FORMAT, VERSION):
+        found = f"{terms.get('format')!r} version {terms.get('version')}"
+        raise ValueError(f"{path} holds {found}, and this reads {FORMAT!r} version {VERSION}")
+    for name, digest in terms["sha256"].items():
+        if hashlib.sha256(entries.get(name, b"")).hexdigest() != digest:
+            raise ValueError(f"{path}: {name} is missing or not what was exported: copy or export it again")
+    return entries
+
+
+def _specs(fields: dict[str, dict]) -> dict[str, jax.ShapeDtypeStruct]:
+    # Commands have no type of their own: all are float32.
+    return {n: jax.ShapeDtypeStruct(tuple(f["shape"]), f.get("dtype", "float32")) for n, f in fields.items()}
+
+
+def _one_of(name: str, what: str, choices: list[str]) -> int:
+    if name not in choices:
+        raise ValueError(f"unknown {what} {name!r}; this controller knows {', '.join(choices)}")
+    return choices.index(name)

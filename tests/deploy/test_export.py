@@ -1,0 +1,205 @@
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import zipfile
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import ticks
+
+from dexgen_jax.controller.safety import Event
+from dexgen_jax.deploy import contract, export, exported
+from dexgen_jax.deploy.exported import Exported
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# A process that finds the standard library, jax with what jax itself needs, and OWN; nothing else is there to it.
+ALONE = """
+import sys
+from importlib.machinery import PathFinder
+FOUND = {"jax", "jaxlib", "numpy", "scipy", "opt_einsum", "ml_dtypes", *sys.stdlib_module_names, *OWN}
+class Alone:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        return PathFinder.find_spec(name, path, target) if top in FOUND or top.startswith("_sysconfig") else None
+sys.meta_path[:] = [finder for finder in sys.meta_path if "Importer" in str(finder)] + [Alone()]
+"""
+
+
+@pytest.fixture(scope="module")
+def robot(file):
+    return Exported(file, kinds=("joints", "tip_positions"))
+
+
+@pytest.fixture(scope="module")
+def expected(controller):
+    return ticks.expected(controller)
+
+
+def run_alone(code: str, folder: Path, own: str) -> subprocess.CompletedProcess:
+    """Runs `code` in a process that finds jax, numpy and the module `own` in `folder`, and nothing else."""
+    code = f"OWN = {{{own!r}}}\n" + ALONE + textwrap.dedent(code)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_a_hundred_ticks_are_the_controllers(robot, controller, expected):
+    state, said = ticks.first(controller), ticks.inputs(controller)
+    for now in range(ticks.COUNT):
+        outputs, state = robot.tick(state, {name: value[now] for name, value in said.items()})
+        for name, value in outputs.items():
+            np.testing.assert_allclose(value, expected[name][now], atol=1e-5, rtol=1e-5, err_msg=f"{name} at {now}")
+
+
+def test_those_ticks_met_every_event(expected):
+    met = np.bitwise_or.reduce(expected["events"])
+    assert met == sum(event for event in Event if event != Event.HELD) - Event.BAD_ACTION
+
+
+def test_without_this_package_and_flax_a_hundred_actions_are_the_same(file, controller, expected, tmp_path):
+    np.savez(tmp_path / "ticks.npz", **{f"in_{k}": v for k, v in ticks.inputs(controller).items()})
+    np.savez(tmp_path / "first.npz", **ticks.first(controller))
+    shutil.copy(file, tmp_path / "controller.zip")
+    shutil.copy(exported.__file__, tmp_path / "exported.py")
+    code = """
+        import exported, numpy as np
+        robot = exported.Exported("controller.zip", kinds=())
+        state, said, actions = dict(np.load("first.npz")), np.load("ticks.npz"), []
+        said = {name[3:]: said[name] for name in said.files}
+        for now in range(len(said["q"])):
+            outputs, state = robot.tick(state, {name: value[now] for name, value in said.items()})
+            actions.append(outputs["action"])
+        np.save("actions.npy", np.stack(actions))
+        for name in ("dexgen_jax", "flax"):
+            try:
+                __import__(name)
+            except ModuleNotFoundError as error:
+                print(error)
+    """
+    done = run_alone(code, tmp_path, "exported")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["No module named 'dexgen_jax'", "No module named 'flax'"]
+    np.testing.assert_allclose(np.load(tmp_path / "actions.npy"), expected["action"], atol=1e-5)
+
+
+def test_the_class_acts_like_the_controller(robot, controller):
+    """Random bits differ, so they are compared where none matter: told to go with infinite strength, or released."""
+    hand = controller.model.hand
+    q = ((hand.lower + hand.upper) / 2).astype(np.float32)
+    for each in (robot, controller):
+        each.reset(q, q + 0.05)
+    for how in ({"strength": np.inf}, {"strength": 0.0, "released": True}, {"strength": 0.1, "age": 9.0}):
+        action, told = robot.act(q, q + 0.05, q + 0.1, mode="free_motion", **how)
+        wanted, diagnostics = controller.act(q, q + 0.05, q + 0.1, mode="free_motion", **how)
+        np.testing.assert_allclose(action, wanted, atol=1e-4)
+        assert told["events"] == diagnostics.events
+    tips = np.full((hand.num_tips, 3), 0.05, np.float32)
+    action, told = robot.act(q, q, tips, "tip_positions", strength=np.inf)
+    wanted, diagnostics = controller.act(q, q, tips, "tip_positions", strength=np.inf)
+    np.testing.assert_allclose(told["distance"], diagnostics.distance, atol=1e-5)
+    free, _ = robot.act(q, q)
+    assert np.all((free >= hand.lower - 1e-6) & (free <= hand.upper + 1e-6))
+
+
+def test_the_contract_says_what_a_driver_needs(file, controller):
+    terms, hand = Exported(file, kinds=()).contract, controller.model.hand
+    assert terms["joints"]["names"] == list(hand.joint_names) and terms["joints"]["unit"] == "rad"
+    np.testing.assert_allclose(terms["joints"]["upper"], hand.upper)
+    assert (terms["control_hz"], terms["history"], terms["modes"][0]) == (10.0, 4, "default")
+    assert terms["commands"]["tip_positions"] == {"shape": [4, 3], "unit": "m"}
+    assert terms["events"]["LATE"] == 2 and terms["held_if"] == 7 and terms["limits"]["max_step"] == 0.15
+    assert terms["platforms"] == ["cpu", "cuda", "tpu"]
+    assert {name: field["shape"] for name, field in terms["state"].items()} == {
+        "q": [4, 16], "target": [4, 16], "safe": [16],
+    }  # fmt: skip
+    assert json.loads(json.dumps(contract.describe(controller))).items() <= terms.items()
+
+
+def test_the_contract_names_just_what_goes_in_and_comes_out(robot, controller):
+    terms = robot.contract
+    said = {name: value[0] for name, value in ticks.inputs(controller).items()}
+    outputs, state = robot.tick(ticks.first(controller), said)
+    for part, arrays in (("inputs", said), ("outputs", outputs), ("state", state)):
+        found = {name: (list(value.shape), str(value.dtype)) for name, value in arrays.items()}
+        assert found == {name: (field["shape"], field["dtype"]) for name, field in terms[part].items()}
+
+
+def test_the_same_controller_gives_the_same_bytes(file, controller, tmp_path):
+    export.write(controller, tmp_path / "again.zip")
+    assert file.read_bytes() == (tmp_path / "again.zip").read_bytes()
+
+
+def test_no_path_of_this_machine_is_inside(file):
+    with zipfile.ZipFile(file) as archive:
+        for name in archive.namelist():
+            assert b"controller.py" not in archive.read(name) and str(ROOT).encode() not in archive.read(name)
+
+
+def test_hashes_are_of_what_is_inside(file):
+    with zipfile.ZipFile(file) as archive:
+        terms = json.loads(archive.read("contract.json"))
+        assert set(archive.namelist()) == {"contract.json", *terms["sha256"]}
+        for name, digest in terms["sha256"].items():
+            assert hashlib.sha256(archive.read(name)).hexdigest() == digest
+
+
+def rewritten(file: Path, path: Path, name: str, change) -> Path:
+    """The file with the entry `name` changed, or left out."""
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(path, "w") as new:
+        for entry in old.namelist():
+            data = change(old.read(entry)) if entry == name else old.read(entry)
+            if data is not None:
+                new.writestr(entry, data)
+    return path
+
+
+def test_a_file_that_is_not_what_was_exported_is_refused(file, tmp_path):
+    flip = lambda data: data[:-1] + bytes([data[-1] ^ 1])  # noqa: E731
+    for name, change in (("weights.npz", flip), ("tick.stablehlo", flip), ("tick.stablehlo", lambda data: None)):
+        with pytest.raises(ValueError, match=f"bad.zip: {name} is missing or not what was exported: copy or export"):
+            Exported(rewritten(file, tmp_path / "bad.zip", name, change))
+    newer = lambda data: data.replace(b'"version": 1', b'"version": 2')  # noqa: E731
+    with pytest.raises(ValueError, match="holds 'dexgen_jax controller' version 2, and this reads .* version 1"):
+        Exported(rewritten(file, tmp_path / "new.zip", "contract.json", newer))
+    (tmp_path / "short.zip").write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="short.zip is damaged or no exported controller"):
+        Exported(tmp_path / "short.zip")
+    with pytest.raises(FileNotFoundError):
+        Exported(tmp_path / "none.zip")
+
+
+def test_errors_name_what_exists(robot, file, controller, tmp_path):
+    q = np.zeros(16, np.float32)
+    fresh = Exported(file, kinds=())
+    with pytest.raises(RuntimeError, match=r"call reset\(q\)"):
+        fresh.act(q, q)
+    robot.reset(q)
+    with pytest.raises(ValueError, match="unknown mode 'spin'; this controller knows default, precision_rotation"):
+        robot.act(q, q, mode="spin")
+    with pytest.raises(ValueError, match="loaded for commands of joints, tip_positions, got 'tip_offsets'"):
+        robot.act(q, q, np.zeros((4, 3)), kind="tip_offsets")
+    with pytest.raises(ValueError, match=r"a command of joints has shape \(16,\), got \(4, 3\)"):
+        robot.act(q, q, np.zeros((4, 3)))
+    with pytest.raises(ValueError, match=r"the allegro hand has 16 joints, got shape \(12,\)"):
+        robot.reset(q[:12])
+    with pytest.raises(ValueError, match="unknown kind of command 'wish'; this controller knows joints, keypoint_offs"):
+        Exported(file, kinds=("wish",))
+    with pytest.raises(ValueError, match="an exported controller is a .zip file, got 'controller.onnx'"):
+        export.write(controller, tmp_path / "controller.onnx")
+
+
+def test_no_tick_compiles(robot, caplog):
+    q = np.zeros(16, np.float32)
+    with jax.log_compiles():
+        robot.reset(q)
+        for kind, shape in (("joints", 16), ("tip_positions", (4, 3))):
+            robot.act(q, q, np.zeros(shape), kind, strength=0.1)
+    assert not [record.message for record in caplog.records if "ompil" in record.message]

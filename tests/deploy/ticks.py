@@ -1,0 +1,61 @@
+"""A hundred ticks that meet everything: modes, strengths, commands too far, bad and late readings, the off switch."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dexgen_jax.controller import controller as control
+from dexgen_jax.controller import guidance
+from dexgen_jax.controller.commands import Command
+from dexgen_jax.controller.controller import Controller
+
+COUNT = 100
+
+
+def inputs(controller: Controller) -> dict[str, np.ndarray]:
+    """The inputs of `COUNT` ticks by the names of the contract, each with a leading axis for the tick."""
+    hand, rng, count = controller.model.hand, np.random.default_rng(1), COUNT
+    middle = ((hand.lower + hand.upper) / 2).astype(np.float32)
+    walk = middle + np.cumsum(0.02 * rng.standard_normal((count, hand.num_joints)), axis=0)
+    q = walk + 0.01 * rng.standard_normal(walk.shape)
+    q[10, 3], q[20, 5], q[30] = np.nan, np.inf, 50.0
+    offsets = 0.05 * rng.standard_normal((count, hand.num_keypoints, 3))
+    offsets[40, 2, 1] = np.nan
+    named = {
+        "q": q, "target": walk, "age": np.where(np.arange(count) % 17 == 0, 0.5, 0.01),
+        "command_offsets": offsets, "command_weight": rng.uniform(0, 1, offsets.shape[:2]),
+        "command_target": walk + 0.3 * rng.standard_normal(walk.shape),
+        "strength": rng.choice([0.0, 0.03, 0.3, 10.0, np.inf, -1.0, np.nan], count),
+    }  # fmt: skip
+    return {
+        **{name: value.astype(np.float32) for name, value in named.items()},
+        "mode": (np.arange(count) % 3).astype(np.int32),
+        "released": np.arange(count) % 13 == 0,
+        "key": rng.integers(2**32, size=(count, 2), dtype=np.uint32),
+    }
+
+
+def first(controller: Controller) -> dict[str, np.ndarray]:
+    """The state before the first tick."""
+    hand = controller.model.hand
+    middle = ((hand.lower + hand.upper) / 2).astype(np.float32)
+    return {name: np.asarray(value) for name, value in vars(control.reset(controller.model, middle, middle)).items()}
+
+
+def expected(controller: Controller) -> dict[str, np.ndarray]:
+    """What the controller's own `act` gives for them, (COUNT, ...) each."""
+    model, weights, offset_std = controller.model, controller.weights, controller.weights.normalizer.offset_std
+    act, said = jax.jit(functools.partial(control.act, model)), inputs(controller)
+    state, outputs = control.State(**first(controller)), []
+    for now in range(COUNT):
+        now = {name: value[now] for name, value in said.items()}
+        command = Command(now["command_offsets"], now["command_weight"], now["command_target"])
+        alpha = jnp.float32(guidance.alpha_of(now["strength"], offset_std))
+        action, state, diagnostics = act(
+            weights, state, now["q"], now["target"], command, now["mode"], alpha, now["key"], now["age"],
+            now["released"],
+        )  # fmt: skip
+        outputs.append({"action": action, **vars(diagnostics)})
+    return {name: np.stack([output[name] for output in outputs]) for name in outputs[0]}
