@@ -49,7 +49,7 @@ def check_reading(hand: Hand, limits: Limits, q: jax.Array, target: jax.Array, a
     """Returns the `Event` bits () of a reading (n,) [rad] with its target in force (n,) [rad], `age` () [s] old."""
     plausible = (q > hand.lower - limits.overshoot) & (q < hand.upper + limits.overshoot)  # false for a NaN
     bad = ~(jnp.all(plausible) & jnp.all(jnp.isfinite(target)))
-    late = ~(age <= limits.max_age)
+    late = ~(jnp.asarray(age) <= limits.max_age)  # an age that is not a number is late; ~ needs an array
     return _bit(bad, Event.BAD_READING) | _bit(late, Event.LATE)
 
 
@@ -63,7 +63,7 @@ def check_command(
     what limits an action limits it too.
     """
     parts = (command.offsets, command.weight)
-    refused = ~(jnp.all(jnp.stack([jnp.all(jnp.isfinite(part)) for part in parts])) & (alpha >= 0))
+    refused = ~(jnp.all(jnp.stack([jnp.all(jnp.isfinite(part)) for part in parts])) & (jnp.asarray(alpha) >= 0))
     offsets, weight = (jnp.where(refused, 0.0, part) for part in parts)
     length = jnp.linalg.norm(offsets, axis=-1, keepdims=True)
     long = length > limits.reach
