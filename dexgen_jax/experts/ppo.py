@@ -96,19 +96,35 @@ def iteration(
     policy = lambda obs, key: networks.policy(state.params, state.stats, obs).sample(key)  # noqa: E731
     env_state, steps = rollouts.rollout(env, policy, state.env, key_roll, config.horizon)
 
-    batch = _prepare(networks, config, state, steps, axis_name)
-    stats = {name: s.update(steps.obs[name], axis_name) for name, s in state.stats.items()}
-    learner = (state.params, state.optimizer, state.learning_rate)
-    learner, losses = _learn(networks, config, state.stats, batch, learner, key_learn, axis_name)
-    params, optimizer, learning_rate = learner
-    metrics = {f"env/{k}": v.mean() for k, v in steps.metrics.items()} | {k: v.mean() for k, v in losses.items()}
-    metrics |= {"reward": steps.reward.mean(), "truncation": steps.truncation.mean(), "learning_rate": learning_rate}
-    metrics["std"] = jnp.exp(params["log_std"]).mean()
+    state, losses = learn(networks, config, state, steps, key_learn, axis_name)
+    metrics = {f"env/{k}": v.mean() for k, v in steps.metrics.items()} | losses
+    metrics |= {"reward": steps.reward.mean(), "truncation": steps.truncation.mean()}
+    # Not a number as soon as one observation is not, which clipping in the normaliser might hide.
+    metrics |= {f"obs/{name}": jnp.abs(value).mean() for name, value in steps.obs.items()}
     if axis_name is not None:
         metrics = jax.lax.pmean(metrics, axis_name)
-    return state.replace(
-        params=params, optimizer=optimizer, stats=stats, learning_rate=learning_rate, env=env_state, step=state.step + 1
-    ), metrics
+    return state.replace(env=env_state, step=state.step + 1), metrics
+
+
+def learn(
+    networks: ActorCritic,
+    config: PPOConfig,
+    state: TrainState,
+    steps: rollouts.Transition,
+    key: jax.Array,
+    axis_name: str | None = None,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """Improves on what a rollout (time, environments, ...) showed: parameters, step size and statistics.
+
+    The statistics move last: all of an iteration sees those that the rollout was made with.
+    """
+    batch = _prepare(networks, config, state, steps, axis_name)
+    learner = (state.params, state.optimizer, state.learning_rate)
+    (params, optimizer, rate), losses = _learn(networks, config, state.stats, batch, learner, key, axis_name)
+    stats = {name: s.update(steps.obs[name], axis_name) for name, s in state.stats.items()}
+    metrics = {name: value.mean() for name, value in losses.items()}
+    metrics |= {"learning_rate": rate, "std": jnp.exp(params["log_std"]).mean()}
+    return state.replace(params=params, optimizer=optimizer, stats=stats, learning_rate=rate), metrics
 
 
 def check_finite(metrics: dict[str, float], iteration: int) -> None:
@@ -145,7 +161,12 @@ def _prepare(
 
 
 def _learn(
-    networks: ActorCritic, config: PPOConfig, stats: dict, batch: Batch, learner: tuple, key: jax.Array,
+    networks: ActorCritic,
+    config: PPOConfig,
+    stats: dict,
+    batch: Batch,
+    learner: tuple,
+    key: jax.Array,
     axis_name: str | None,
 ) -> tuple[tuple, dict[str, jax.Array]]:
     """All epochs of all minibatches; `learner` is (parameters, optimiser, learning rate)."""
