@@ -28,9 +28,10 @@ SECONDS, MASS = 2.0, 0.1
 
 
 def model_of(name: str, friction: float, timestep: float) -> mujoco.MjModel:
-    """The hand with one object in plain MuJoCo: the object's geoms as they are, default contacts and solver."""
+    """The hand with one object in plain MuJoCo: the object's geoms as they are, default contacts and iterations."""
     spec, thing = allegro.build_spec(), catalog.load(name)
     spec.option.timestep, spec.option.cone = timestep, mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.impratio = 10  # friction stiffer than contact: otherwise whatever is held creeps
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.jacobian = mujoco.mjtJacobian.mjJAC_DENSE
     body = spec.worldbody.add_body(name="object")

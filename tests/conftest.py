@@ -24,6 +24,7 @@ sys.path.insert(0, str(REPOSITORY / "experiments"))  # the scripts are imported 
 sys.path.insert(0, str(REPOSITORY / "tests" / "hand"))  # the made-up three-finger hand
 
 import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 OBJECTS = ("box_50_50_80", "sphere_64")  # small in number, and one of them has an inertial frame of its own
@@ -48,11 +49,10 @@ def grow():
     def of_each(engine, tries=96):
         @jax.jit
         def attempt(index):
-            keys = jax.random.split(jax.random.PRNGKey(index), (2, tries))
+            keys = jax.random.split(jax.random.PRNGKey(index), tries)
+            start = jax.vmap(sample.cup, (0, None))(keys, engine.hand)
             world = worlds.nominal(engine.object(index))
-            start = jax.vmap(sample.cupped, (0, None))(keys[0], engine.hand)
-            one = lambda key, start: settle.settle(key, engine, world, start, settle.SettleConfig())  # noqa: E731
-            return jax.vmap(one)(keys[1], start)
+            return settle.settle(engine, world, start, jnp.ones(tries, bool), settle.SettleConfig())
 
         found = [jax.device_get(attempt(jnp.asarray(i))) for i in range(len(engine.objects.kind))]
         return [jax.tree.map(lambda x, keep=one.accepted: x[keep], one) for one in found]
@@ -66,7 +66,16 @@ def grasps(engine, grow):
     from dexgen_jax.grasps import library
 
     return [
-        library.ObjectGrasps(engine.hand.name, name, good.q, good.target, good.object_pose, made={})
+        library.ObjectGrasps(
+            engine.hand.name,
+            name,
+            good.q,
+            good.target,
+            good.object_pose,
+            good.touches,
+            np.zeros(len(good.q), np.uint8),
+            made={},
+        )  # fmt: skip
         for name, good in zip(OBJECTS, grow(engine), strict=True)
     ]
 

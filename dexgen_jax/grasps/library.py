@@ -1,16 +1,15 @@
 """GraspLibrary: validated grasps on disk, one file per object, and on the device as a graph of goals.
 
-File format (version 2): `<object>.npz` with `q`, `target` (N, n) float32 [rad], `object_pose` (N, 7) float32 [m,
-w x y z, palm frame] and `meta`, a JSON string that names hand and object, says how the grasps were made, and carries
-the SHA-256 of the arrays, so a damaged file is never read as whole. In version 1 poses were of the inertial frame.
+The file format is described in docs/grasps.md: int16 joints, float32 poses, and a JSON string that names hand and
+object, says how the grasps were made, and carries the SHA-256 of the arrays, so that a damaged file is never read.
 """
 
 import dataclasses
-import functools
 import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,11 +18,17 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from dexgen_jax.hand import rotation
+from dexgen_jax.grasps import goals
+from dexgen_jax.grasps.goals import GraphConfig
+from dexgen_jax.grasps.metric import Metric
 from dexgen_jax.run_log import atomic_write
 
-FORMAT_VERSION = 2
-_ARRAYS = ("q", "target", "object_pose")
+__all__ = ["SHIPPED", "GraphConfig", "GraspLibrary", "ObjectGrasps", "assemble", "join", "load", "merge", "save"]
+
+SHIPPED = Path(__file__).parents[1] / "pretrained" / "grasps"
+FORMAT_VERSION = 3
+_JOINT_STEP = 1e-4  # rad
+_ROWS = ("q", "target", "object_pose", "touches", "source")  # arrays with a row for each grasp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,23 +38,33 @@ class ObjectGrasps:
     hand_name: str
     object_name: str
     q: np.ndarray  # (N, n) rad
-    target: np.ndarray  # (N, n) rad
-    object_pose: np.ndarray  # (N, 7) m and quaternion
-    made: dict  # how: seed, batches, candidates, versions, ...
+    target: np.ndarray  # (N, n) rad, joint targets that hold the object
+    object_pose: np.ndarray  # (N, 7) m and quaternion w x y z, palm frame
+    touches: np.ndarray  # (N, capsules) bool, which collision shapes of the hand touch the object
+    source: np.ndarray  # (N,) uint8, which maker of `growth.MAKERS` found it
+    made: dict  # how: seed, batches, counts at each stage, versions, ...
 
     def __len__(self) -> int:
         return len(self.q)
 
+    def take(self, rows: np.ndarray) -> "ObjectGrasps":
+        """The grasps of these rows (a mask or numbers)."""
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in _ROWS})
+
+    def rounded(self) -> "ObjectGrasps":
+        """The same grasps as a file holds them: joints in steps of 1e-4 rad."""
+        return _decode(self, _encode(self))
+
 
 def save(folder: str | Path, grasps: ObjectGrasps) -> Path:
     """Writes `<folder>/<object>.npz` in one step: a reader sees the old file or the new one, never a part."""
-    arrays = {name: np.ascontiguousarray(getattr(grasps, name), np.float32) for name in _ARRAYS}
+    arrays = _encode(grasps)
     meta = {
         "version": FORMAT_VERSION, "hand": grasps.hand_name, "object": grasps.object_name, "made": grasps.made,
         "sha256": _digest(arrays),
     }  # fmt: skip
     buffer = io.BytesIO()
-    np.savez(buffer, meta=json.dumps(meta), **arrays)
+    np.savez_compressed(buffer, meta=json.dumps(meta), **arrays)
     path = Path(folder) / f"{grasps.object_name}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, buffer.getvalue())
@@ -57,52 +72,87 @@ def save(folder: str | Path, grasps: ObjectGrasps) -> Path:
 
 
 def load(folder: str | Path, object_name: str, hand_name: str) -> ObjectGrasps:
-    """Reads one object's grasps. Raises FileNotFoundError or ValueError that say which file and what to do."""
-    path = Path(folder) / f"{object_name}.npz"
+    """Reads one object's grasps from a folder, or from those that come with the package if it is 'shipped'.
+
+    Raises FileNotFoundError or ValueError that say which file and what to do.
+    """
+    folder = SHIPPED if str(folder) == "shipped" else Path(folder)
+    path = folder / f"{object_name}.npz"
     if not path.exists():
-        found = sorted(p.stem for p in Path(folder).glob("*.npz"))
+        found = sorted(p.stem for p in folder.glob("*.npz"))
         raise FileNotFoundError(
             f"no grasps of {object_name!r} in {folder} (found: {', '.join(found) or 'none'}); "
             "make them with experiments/grow_grasps.py"
         )
     try:
         with np.load(path) as data:
-            arrays = {name: data[name] for name in _ARRAYS}
             meta = json.loads(str(data["meta"]))
-    except (zipfile.BadZipFile, EOFError, OSError, KeyError, ValueError) as error:
+            arrays = {name: data[name] for name in _ROWS} if meta["version"] == FORMAT_VERSION else {}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, ValueError) as error:
         raise ValueError(f"grasp file {path} is damaged ({error}); delete it and grow its grasps again") from error
-    if meta["sha256"] != _digest(arrays):
-        raise ValueError(f"grasp file {path} is damaged: its content hash differs; delete it and grow its grasps again")
     if meta["version"] != FORMAT_VERSION:
         raise ValueError(
             f"grasp file {path} has format version {meta['version']}, this code reads {FORMAT_VERSION}: "
             "delete it and grow its grasps again"
         )
+    if meta["sha256"] != _digest(arrays):
+        raise ValueError(f"grasp file {path} is damaged: its content hash differs; delete it and grow its grasps again")
     if (meta["hand"], meta["object"]) != (hand_name, object_name):
         raise ValueError(
             f"grasp file {path} is for hand {meta['hand']!r} and object {meta['object']!r}, "
             f"asked for {hand_name!r} and {object_name!r}"
         )
-    return ObjectGrasps(meta["hand"], meta["object"], **arrays, made=meta["made"])
+    nothing = ObjectGrasps(hand_name, object_name, *[None] * len(_ROWS), made=meta["made"])
+    return _decode(nothing, arrays)
+
+
+def _encode(grasps: ObjectGrasps) -> dict[str, np.ndarray]:
+    joints = {name: np.round(np.asarray(getattr(grasps, name), float) / _JOINT_STEP) for name in ("q", "target")}
+    for name, steps in joints.items():
+        if not np.all(np.abs(steps) < 2**15):  # NaN too
+            raise ValueError(f"{name} of {grasps.object_name!r} reaches beyond 3.2767 rad or is not finite")
+    return {
+        **{name: steps.astype(np.int16) for name, steps in joints.items()},
+        "object_pose": np.asarray(grasps.object_pose, np.float32),
+        "touches": np.asarray(grasps.touches, bool), "source": np.asarray(grasps.source, np.uint8),
+    }  # fmt: skip
+
+
+def _decode(like: ObjectGrasps, arrays: dict[str, np.ndarray]) -> ObjectGrasps:
+    joints = {name: (arrays[name] * _JOINT_STEP).astype(np.float32) for name in ("q", "target")}
+    return dataclasses.replace(like, **arrays | joints)
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
-    for name in _ARRAYS:
+    for name in _ROWS:
         digest.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode())
         digest.update(np.ascontiguousarray(arrays[name]).tobytes())
     return digest.hexdigest()
 
 
-@dataclasses.dataclass(frozen=True)
-class GraphConfig:
-    """Which grasps are neighbours. One unit of distance is `position_unit`, `angle_unit` or `joint_unit` of change."""
+def join(first: ObjectGrasps, second: ObjectGrasps, made: dict) -> ObjectGrasps:
+    """Puts the grasps of `second` after those of `first`. Raises ValueError for another hand or object."""
+    names = [(grasps.hand_name, grasps.object_name) for grasps in (first, second)]
+    if names[0] != names[1]:
+        (hand, thing), (other_hand, other_thing) = names
+        raise ValueError(
+            f"grasps of object {thing!r} in hand {hand!r} and of {other_thing!r} in {other_hand!r} "
+            "cannot be one library"
+        )
+    rows = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in _ROWS}
+    return dataclasses.replace(first, **rows, made=made)
 
-    neighbours: int = 16
-    min_angle: float = 0.55  # rad: goals lie outside the success tolerance, or standing still would reach them
-    position_unit: float = 0.02  # m
-    angle_unit: float = 0.4  # rad
-    joint_unit: float = 0.3  # rad, root mean square over the joints
+
+def merge(
+    first: ObjectGrasps, second: ObjectGrasps, turns: np.ndarray, apart: float = 0.05, metric: Metric | None = None
+) -> ObjectGrasps:
+    """Joins two libraries of one object and keeps one of grasps less than `apart` [units of `metric`] from each other.
+
+    `turns` is the object's symmetry group: a cube turned by 90 degrees is the same grasp.
+    """
+    both = join(first, second, {"merged": [first.made, second.made]})
+    return both.take(goals.distinct(both.q, both.object_pose, metric or Metric(), apart, turns))
 
 
 @struct.dataclass
@@ -113,7 +163,8 @@ class GraspLibrary:
     target: jax.Array  # (N, n) rad
     object_pose: jax.Array  # (N, 7) m and quaternion
     object_index: jax.Array  # (N,) int32
-    neighbours: jax.Array  # (N, k) int32, rows of this library: goals to draw from this grasp
+    neighbours: jax.Array  # (N, k) int32, rows of this library: goals to draw from this grasp, the nearest first
+    distance: jax.Array  # (N, k) units of the graph's metric; infinite where there is no such goal
     centre: jax.Array  # (3,) m, where grasps hold their objects on average
 
     def __len__(self) -> int:
@@ -123,58 +174,38 @@ class GraspLibrary:
         """Draws the row () of any grasp."""
         return jax.random.randint(key, (), 0, self.q.shape[0])
 
-    def draw_goal(self, key: jax.Array, row: jax.Array) -> jax.Array:
-        """Draws the row () of a neighbour of grasp `row` ()."""
-        return self.neighbours[row, jax.random.randint(key, (), 0, self.neighbours.shape[1])]
+    def draw_goal(self, key: jax.Array, row: jax.Array, radius: jax.Array | float = jnp.inf) -> jax.Array:
+        """Draws the row () of a goal of grasp `row` () that is at most `radius` () away, or else of the nearest one.
+
+        A curriculum lets `radius` grow from the distances of nearest goals to the graph's own radius.
+        """
+        far = self.distance[row]
+        inside = jnp.sum((far <= radius) & jnp.isfinite(far))
+        return self.neighbours[row, jax.random.randint(key, (), 0, jnp.maximum(inside, 1))]
 
 
 def assemble(objects: Sequence[ObjectGrasps], config: GraphConfig) -> GraspLibrary:
-    """Joins the objects' grasps into one library with its goal graph.
+    """Joins the objects' grasps into one library with its goal graph; grasps outside an object's graph are left out.
 
     Raises ValueError for an object with too few grasps to have `config.neighbours` goals outside the tolerance.
     """
-    neighbours, first = [], 0
+    kept, neighbours, distance, first = [], [], [], 0
     for grasps in objects:
-        enough = len(grasps) > config.neighbours
-        found, distance = _nearest(grasps.q, grasps.object_pose, config) if enough else (None, np.inf)
-        if not np.isfinite(distance).all():
+        graph = goals.build(grasps.q, grasps.object_pose, config)
+        if len(graph.rows) <= config.neighbours:
             raise ValueError(
-                f"object {grasps.object_name!r} has {len(grasps)} grasps, too few for {config.neighbours} goals at "
-                f"least {config.min_angle} rad away from each; grow more, or ask for fewer neighbours"
+                f"object {grasps.object_name!r} has {len(grasps)} grasps, {len(graph.rows)} of them in its graph: too "
+                f"few for {config.neighbours} goals at least {config.min_angle} rad and at most {config.radius} units "
+                "away; grow more, or ask for fewer neighbours"
             )
-        neighbours.append(found + first)
-        first += len(grasps)
-    pose = np.concatenate([g.object_pose for g in objects])
+        kept.append(grasps.take(graph.rows))
+        neighbours.append(graph.neighbours + first)
+        distance.append(graph.distance)
+        first += len(graph.rows)
+    index = np.concatenate([np.full(len(grasps), i, np.int32) for i, grasps in enumerate(kept)])
+    rows = {name: np.concatenate([getattr(grasps, name) for grasps in kept]) for name in ("q", "target", "object_pose")}
     return GraspLibrary(
-        q=jnp.asarray(np.concatenate([g.q for g in objects])),
-        target=jnp.asarray(np.concatenate([g.target for g in objects])),
-        object_pose=jnp.asarray(pose),
-        object_index=jnp.asarray(np.concatenate([np.full(len(g), i, np.int32) for i, g in enumerate(objects)])),
-        neighbours=jnp.asarray(np.concatenate(neighbours), jnp.int32),
-        centre=jnp.asarray(pose[:, :3].mean(0)),
-    )
-
-
-def distance(
-    q: jax.Array, pose: jax.Array, other_q: jax.Array, other_pose: jax.Array, config: GraphConfig
-) -> tuple[jax.Array, jax.Array]:
-    """Returns the graph's distance () between two grasps and the angle () [rad] between their objects."""
-    angle = rotation.angle_between(pose[3:], other_pose[3:])
-    shift = jnp.linalg.norm(pose[:3] - other_pose[:3])
-    joints = jnp.sqrt(jnp.mean((q - other_q) ** 2))
-    return shift / config.position_unit + angle / config.angle_unit + joints / config.joint_unit, angle
-
-
-def _nearest(q: np.ndarray, pose: np.ndarray, config: GraphConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Returns each grasp's nearest goals (N, k) and their distances, infinite where there are none."""
-    pairwise = functools.partial(distance, config=config)
-    @jax.jit
-    def of_one(row: jax.Array) -> tuple[jax.Array, jax.Array]:
-        far, angle = jax.vmap(pairwise, in_axes=(None, None, 0, 0))(all_q[row], all_pose[row], all_q, all_pose)
-        negative, index = jax.lax.top_k(-jnp.where(angle >= config.min_angle, far, jnp.inf), config.neighbours)
-        return index, -negative
-
-    all_q, all_pose = jnp.asarray(q), jnp.asarray(pose)
-    # One row at a time inside one compiled loop: N x N distances are never in memory together.
-    index, far = jax.jit(lambda rows: jax.lax.map(of_one, rows, batch_size=64))(jnp.arange(len(q)))
-    return np.asarray(index), np.asarray(far)
+        **{name: jnp.asarray(value) for name, value in rows.items()}, object_index=jnp.asarray(index),
+        neighbours=jnp.asarray(np.concatenate(neighbours), jnp.int32), distance=jnp.asarray(np.concatenate(distance)),
+        centre=jnp.asarray(rows["object_pose"][:, :3].mean(0)),
+    )  # fmt: skip
