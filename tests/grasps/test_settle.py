@@ -3,44 +3,78 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dexgen_jax.grasps import sample, settle
+from dexgen_jax.grasps import overlap, sample, settle
 from dexgen_jax.physics import world as worlds
 
 CONFIG = settle.SettleConfig()
+COUNT = 12  # sampled candidates; after them one out of reach, one that blows up, and one that is not to be tried
 
 
 @pytest.fixture(scope="module")
-def tried(engine):
-    """The verdicts on some sampled candidates of the sphere, and on two that cannot hold."""
-    keys = jax.random.split(jax.random.PRNGKey(5), 12)
-    candidates = jax.vmap(sample.cupped, (0, None))(keys, engine.hand)
-    n = engine.hand.num_joints
-    out_of_reach = candidates[0].at[n].set(0.3)
-    blown_up = candidates[0].at[n].set(jnp.nan)
-    candidates = jnp.concatenate([candidates, out_of_reach[None], blown_up[None]])
+def judge(engine):
+    """`judge(candidates, tried)`: the verdicts on candidates of the sphere."""
     world = worlds.nominal(engine.object(jnp.asarray(1)))
-    judge = jax.jit(jax.vmap(lambda k, c: settle.settle(k, engine, world, c, CONFIG)))
-    return jax.device_get(judge(jax.random.split(keys[0], len(candidates)), candidates))
+    program = jax.jit(lambda candidates, tried: settle.settle(engine, world, candidates, tried, CONFIG))
+    return lambda candidates, tried: jax.device_get(program(candidates, tried))
+
+
+@pytest.fixture(scope="module")
+def candidates(engine):
+    keys = jax.random.split(jax.random.PRNGKey(5), COUNT)
+    drawn = jax.vmap(sample.cup, (0, None))(keys, engine.hand)
+    n = engine.hand.num_joints
+    first = jax.tree.map(lambda x: x[0], drawn)
+    out_of_reach = first.replace(qpos=first.qpos.at[n].set(0.3))
+    blown_up = first.replace(qpos=first.qpos.at[n].set(jnp.nan))
+    return jax.tree.map(lambda x, *more: jnp.concatenate([x, *(y[None] for y in more)]),
+                        drawn, out_of_reach, blown_up, first)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tried(judge, candidates):
+    return judge(candidates, jnp.arange(COUNT + 3) < COUNT + 2)
 
 
 def test_some_grasps_hold_and_an_object_out_of_reach_does_not(tried):
-    assert 2 <= tried.accepted[:12].sum() <= 10
-    assert not tried.accepted[12]
-    # Free fall for 0.5 s is 1.2 m; the nearest parts of the hand are far away.
-    np.testing.assert_allclose(tried.shift[12], 0.5 * 9.81 * 0.5**2, rtol=0.05)
-    assert tried.depth[12] < -0.1
+    assert 2 <= tried.accepted[:COUNT].sum() <= 10
+    assert tried.passed[COUNT] == 0 and not tried.touches[COUNT].any()
+    assert tried.depth[COUNT] < -0.1
 
 
 def test_a_candidate_that_blows_up_is_rejected(tried):
-    assert not tried.accepted[13]
-    assert tried.accepted[:12].any()  # and it did not take the others with it
+    assert tried.passed[COUNT + 1] == 0
+    assert tried.accepted[:COUNT].any()  # and it did not take the others with it
 
 
-def test_what_is_accepted_keeps_every_promise(tried):
+def test_what_is_not_to_be_tried_passes_nothing(tried, judge, candidates):
+    assert tried.passed[COUNT + 2] == 0 and np.isinf(tried.shift[COUNT + 2]).all()
+    assert not judge(candidates, jnp.zeros(COUNT + 3, bool)).passed.any()
+
+
+def test_verdicts_do_not_depend_on_the_place_in_the_batch(tried, judge, candidates):
+    order = np.random.default_rng(0).permutation(COUNT + 3)
+    shuffled = judge(jax.tree.map(lambda x: x[order], candidates), jnp.asarray(order < COUNT + 2))
+    np.testing.assert_array_equal(shuffled.passed, tried.passed[order])
+    good = shuffled.accepted
+    np.testing.assert_allclose(shuffled.q[good], tried.q[order][good], atol=1e-5)
+    np.testing.assert_allclose(shuffled.shift[good], tried.shift[order][good], atol=1e-5)
+
+
+def test_what_is_accepted_keeps_every_promise(engine, tried):
     good = tried.accepted
-    assert (tried.shift[good] < CONFIG.max_shift).all() and (tried.turn[good] < CONFIG.max_turn).all()
-    assert (tried.parts[good] >= CONFIG.min_parts).all() and (tried.depth[good] < CONFIG.max_depth).all()
+    assert (tried.shift[good] < [CONFIG.shake_shift, CONFIG.hold_shift]).all()
+    assert (tried.turn[good] < [CONFIG.shake_turn, CONFIG.hold_turn]).all()
+    assert (tried.depth[good] < CONFIG.max_depth).all()
     assert (np.abs(tried.target - tried.q)[good] <= CONFIG.squeeze + 0.3).all()
+    parts = jax.vmap(lambda touches: overlap.count_parts(engine.hand, touches))(tried.touches)
+    assert (parts[good] >= CONFIG.min_parts).all()
+
+
+def test_a_stage_is_only_tried_by_what_passed_the_one_before(tried):
+    assert (np.isfinite(tried.shift[:, 0]) == (tried.passed >= 1)).all()
+    assert (np.isfinite(tried.shift[:, 1]) == (tried.passed >= 2)).all()
+    slipped = (tried.shift[:, 0] >= CONFIG.shake_shift) | (tried.turn[:, 0] >= CONFIG.shake_turn)
+    assert (tried.passed[slipped] <= 1).all()
 
 
 def test_a_stored_grasp_still_holds_when_it_is_simulated_anew(engine, grasps):
@@ -53,7 +87,7 @@ def test_a_stored_grasp_still_holds_when_it_is_simulated_anew(engine, grasps):
         for _ in range(5):
             state = jax.vmap(engine.step)(state, target, world)
         moved = jnp.linalg.norm(state.qpos[:, n : n + 3] - qpos[:, n : n + 3], axis=1)
-        assert float(moved.max()) < CONFIG.max_shift
+        assert float(moved.max()) < CONFIG.hold_shift
 
 
 def test_samples_are_near_the_hands_prior(engine):
