@@ -75,7 +75,7 @@ class Walk:
     def _draw(self, eqn: JaxprEqn, inputs: list[Value]) -> Value:
         shape = eqn.outvars[0].aval.shape
         if isinstance(inputs[0], Bits):
-            value = Name("noise" if not self.noise else f"noise_{len(self.noise)}")
+            value = Name(noise_name(len(self.noise)))
         else:
             (value,) = jaxpr_as_fun(eqn.params["jaxpr"])(*inputs)
             value = np.asarray(value)
@@ -93,6 +93,11 @@ class Walk:
         for i in reversed(places) if params["reverse"] else places:
             carry = self.run(params["jaxpr"], [*consts, *carry, *(sequence[i] for sequence in sequences)])
         return carry
+
+
+def noise_name(draw: int) -> str:
+    """The input's name for one draw, counted from 0."""
+    return f"noise_{draw}" if draw else "noise"
 
 
 def trace(controller: Controller) -> tuple[ClosedJaxpr, list[str], list[str]]:

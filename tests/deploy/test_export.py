@@ -1,3 +1,4 @@
+import copy
 import hashlib
 import json
 import os
@@ -11,10 +12,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import ticks
 
 from dexgen_jax.controller.safety import Event
-from dexgen_jax.deploy import contract, export, exported
+from dexgen_jax.deploy import check, contract, export, exported
 from dexgen_jax.deploy.exported import Exported
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def robot(file):
 
 @pytest.fixture(scope="module")
 def expected(controller):
-    return ticks.expected(controller)
+    return check.expected(controller)
 
 
 def run_alone(code: str, folder: Path, own: str) -> subprocess.CompletedProcess:
@@ -52,11 +52,18 @@ def run_alone(code: str, folder: Path, own: str) -> subprocess.CompletedProcess:
 
 
 def test_a_hundred_ticks_are_the_controllers(robot, controller, expected):
-    state, said = ticks.first(controller), ticks.inputs(controller)
-    for now in range(ticks.COUNT):
+    state, said = check.first(controller), check.inputs(controller)
+    for now in range(check.COUNT):
         outputs, state = robot.tick(state, {name: value[now] for name, value in said.items()})
         for name, value in outputs.items():
             np.testing.assert_allclose(value, expected[name][now], atol=1e-5, rtol=1e-5, err_msg=f"{name} at {now}")
+
+
+def test_the_check_sees_it_too_and_sees_another_controller(file, controller):
+    assert check.difference_of_zip(controller, file) < 1e-5
+    other = copy.copy(controller)
+    other.weights = jax.tree.map(lambda x: x * np.float32(1.001), controller.weights)
+    assert check.difference_of_zip(other, file) > 1e-4
 
 
 def test_those_ticks_met_every_event(expected):
@@ -65,8 +72,8 @@ def test_those_ticks_met_every_event(expected):
 
 
 def test_without_this_package_and_flax_a_hundred_actions_are_the_same(file, controller, expected, tmp_path):
-    np.savez(tmp_path / "ticks.npz", **{f"in_{k}": v for k, v in ticks.inputs(controller).items()})
-    np.savez(tmp_path / "first.npz", **ticks.first(controller))
+    np.savez(tmp_path / "ticks.npz", **{f"in_{k}": v for k, v in check.inputs(controller).items()})
+    np.savez(tmp_path / "first.npz", **check.first(controller))
     shutil.copy(file, tmp_path / "controller.zip")
     shutil.copy(exported.__file__, tmp_path / "exported.py")
     code = """
@@ -125,8 +132,8 @@ def test_the_contract_says_what_a_driver_needs(file, controller):
 
 def test_the_contract_names_just_what_goes_in_and_comes_out(robot, controller):
     terms = robot.contract
-    said = {name: value[0] for name, value in ticks.inputs(controller).items()}
-    outputs, state = robot.tick(ticks.first(controller), said)
+    said = {name: value[0] for name, value in check.inputs(controller).items()}
+    outputs, state = robot.tick(check.first(controller), said)
     for part, arrays in (("inputs", said), ("outputs", outputs), ("state", state)):
         found = {name: (list(value.shape), str(value.dtype)) for name, value in arrays.items()}
         assert found == {name: (field["shape"], field["dtype"]) for name, field in terms[part].items()}

@@ -1,6 +1,10 @@
-"""A hundred ticks that meet everything: modes, strengths, commands too far, bad and late readings, the off switch."""
+"""Whether an exported file acts like the controller: a hundred ticks that meet everything, through both.
+
+All modes, strengths from none to infinite, commands too far, readings that are late or no numbers, the off switch.
+"""
 
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +14,7 @@ from dexgen_jax.controller import controller as control
 from dexgen_jax.controller import guidance
 from dexgen_jax.controller.commands import Command
 from dexgen_jax.controller.controller import Controller
+from dexgen_jax.deploy.exported import Exported
 
 COUNT = 100
 
@@ -45,9 +50,10 @@ def first(controller: Controller) -> dict[str, np.ndarray]:
 
 
 def expected(controller: Controller) -> dict[str, np.ndarray]:
-    """What the controller's own `act` gives for them, (COUNT, ...) each."""
+    """What the controller's own `act` gives for them, (COUNT, ...) each, in sequence from `first`."""
     model, weights, offset_std = controller.model, controller.weights, controller.weights.normalizer.offset_std
-    act, said = jax.jit(functools.partial(control.act, model)), inputs(controller)
+    act = jax.jit(functools.partial(control.act, model, settings=controller.settings))
+    said = inputs(controller)
     state, outputs = control.State(**first(controller)), []
     for now in range(COUNT):
         now = {name: value[now] for name, value in said.items()}
@@ -59,3 +65,38 @@ def expected(controller: Controller) -> dict[str, np.ndarray]:
         )  # fmt: skip
         outputs.append({"action": action, **vars(diagnostics)})
     return {name: np.stack([output[name] for output in outputs]) for name in outputs[0]}
+
+
+def difference_of_zip(controller: Controller, path: str | Path) -> float:
+    """The largest difference [rad] of any joint target in `COUNT` ticks through the file that `export.write` wrote."""
+    file, state, said, actions = Exported(path, kinds=()), first(controller), inputs(controller), []
+    for now in range(COUNT):
+        outputs, state = file.tick(state, {name: value[now] for name, value in said.items()})
+        actions.append(outputs["action"])
+    return float(np.max(np.abs(np.stack(actions) - expected(controller)["action"])))
+
+
+def difference_of_onnx(controller: Controller, path: str | Path, count: int = 5) -> float:
+    """The same for the first `count` ticks through the graph that `onnx_file.write` wrote, run by onnxruntime.
+
+    Few, for the noise that JAX draws in each is found by going through the tick number by number, which is slow.
+    """
+    import onnxruntime  # of an extra, and only this function's
+
+    from dexgen_jax.deploy import onnx_file
+
+    session = onnxruntime.InferenceSession(str(path))
+    names = [output.name for output in session.get_outputs()]
+    closed, before, _ = onnx_file.trace(controller)
+    state, said, actions = first(controller), inputs(controller), []
+    for now in range(count):
+        told = {name: np.asarray(value[now]) for name, value in said.items()}
+        told |= {f"state_{name}": value for name, value in state.items()}
+        walk = onnx_file.Walk()
+        walk.run(closed, [told[name] for name in before])
+        del told["key"]
+        noise = {onnx_file.noise_name(i): value for i, (_, value) in enumerate(walk.noise)}
+        outputs = dict(zip(names, session.run(None, told | noise), strict=True))
+        state = {name: outputs[f"next_{name}"] for name in state}
+        actions.append(outputs["action"])
+    return float(np.max(np.abs(np.stack(actions) - expected(controller)["action"][:count])))
