@@ -2,25 +2,28 @@
 
 Source: arXiv:2502.04307, section III-B. An episode starts at a random grasp; goals roll on by nearest neighbours
 without a reset; it ends when the object is dropped (termination) or the time is up (truncation), which stay two arrays.
+Training may begin with an easier task (`curriculum`) and show the policy in which style to act (`rewards.StyleRanges`).
 """
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
-from brax.envs.base import Env, State
+from brax.envs.base import State
 
-from dexgen_jax.envs import observations, randomization, rewards
+from dexgen_jax.envs import curriculum, observations, randomization, rewards
+from dexgen_jax.envs.curriculum import CurriculumConfig
+from dexgen_jax.envs.hand_task import HandTask
 from dexgen_jax.envs.randomization import RandomizationConfig
-from dexgen_jax.envs.rewards import RewardWeights
-from dexgen_jax.grasps.library import GraspLibrary
-from dexgen_jax.hand import kinematics
-from dexgen_jax.physics.engine import CONTROL_HZ, Engine, PhysicsState
+from dexgen_jax.envs.rewards import RewardWeights, StyleRanges
+from dexgen_jax.physics.engine import CONTROL_HZ, PhysicsState
+
+_EVENTS = ("success", "drop", "blown_up")
 
 
 @dataclasses.dataclass(frozen=True)
 class AnygraspConfig:
-    """The task. Weights and ranges have configs of their own."""
+    """The task. Weights, styles, ranges and the curriculum have configs of their own."""
 
     action_scale: float = 0.15  # rad of joint target per control step at |action| = 1
     episode_steps: int = 200  # control steps of 0.1 s until truncation
@@ -30,132 +33,98 @@ class AnygraspConfig:
     hold_steps: int = 2  # a goal counts once it is held this long: shaking passes through it by chance
     drop_distance: float = 0.10  # m from where grasps hold their objects
     reward: RewardWeights = RewardWeights()
+    style: StyleRanges = StyleRanges()
+    curriculum: CurriculumConfig = CurriculumConfig()
     randomization: RandomizationConfig = RandomizationConfig()
 
 
-class Anygrasp(Env):
+class Anygrasp(HandTask):
     """Brax environment; all of a step's randomness comes from `state.info['rng']`."""
 
-    def __init__(self, config: AnygraspConfig, engine: Engine, library: GraspLibrary):
-        self.config, self.engine, self.library, self.hand = config, engine, library, engine.hand
+    config: AnygraspConfig
 
     @property
-    def action_size(self) -> int:
-        return self.hand.num_joints
+    def first_level(self) -> float:
+        """The level of the curriculum a training begins with."""
+        return self.config.curriculum.start
 
-    @property
-    def observation_size(self) -> dict[str, tuple[int, ...]]:
-        state = jax.eval_shape(self.reset, jax.random.PRNGKey(0))
-        return {name: value.shape for name, value in state.obs.items()}
+    def next_level(self, level: jax.Array, metrics: dict[str, jax.Array]) -> jax.Array:
+        """The level after a rollout, from the means of its metrics."""
+        return curriculum.advance(level, metrics["success"] * CONTROL_HZ * 60, self.config.curriculum)
 
-    @property
-    def backend(self) -> str:
-        return self.engine.name
+    def reset(self, rng: jax.Array, level: jax.Array | float = 1.0) -> State:
+        """Puts an object into the hand at a random grasp of the library, in a world of its own.
 
-    def reset(self, rng: jax.Array) -> State:
-        """Puts an object into the hand at a random grasp of the library, in a world of its own."""
-        key_row, key_goal, key_world, key_joints, key_offset, key_read, rng = jax.random.split(rng, 7)
-        ranges, library = self.config.randomization, self.library
+        `level` () from 0 to 1 is how hard the task is, 1 in full.
+        """
+        key_row, key_goal, key_world, key_begin, key_style = jax.random.split(rng, 5)
+        config, library, level = self.config, self.library, jnp.asarray(level, jnp.float32)
         row = library.draw_start(key_row)
-        world = randomization.sample_world(key_world, self.engine.object(library.object_index[row]), ranges)
-        shift = ranges.start_joints * jax.random.uniform(key_joints, (self.action_size,), minval=-1.0)
-        q = jnp.clip(library.q[row] + shift, self.hand.lower, self.hand.upper)
-        physics = self.engine.init(jnp.concatenate([q, library.object_pose[row]]))
+        thing = self.engine.object(library.object_index[row])
+        world = randomization.sample_world(key_world, thing, config.randomization, self._gravity_angle(level))
+        physics, info = self._begin(key_begin, library.q[row], library.target[row], library.object_pose[row], world)
+        info |= {
+            "goal": self._draw_goal(key_goal, row, level), "held": jnp.zeros((), jnp.int32), "level": level,
+            "style": rewards.draw_style(key_style, config.style),
+        }  # fmt: skip
         zero = jnp.zeros(())
-        info = {
-            "rng": rng,
-            "world": world,
-            "target": library.target[row],
-            "joint_offset": ranges.joint_offset * jax.random.normal(key_offset, q.shape),
-            "goal": library.draw_goal(key_goal, row),
-            "held": jnp.zeros((), jnp.int32),
-            "age": jnp.zeros((), jnp.int32),
-            "goals": jnp.zeros((), jnp.int32),
-            "truncation": zero,
-        }
-        info["reading"] = self._read(key_read, physics, info["joint_offset"])
-        metrics = {name: zero for name in (*self._term_names(), *_EVENTS)}
-        state = State(physics, {}, zero, zero, metrics, info | self._views(physics, world))
-        return state.replace(obs=self._observe(physics, info))
+        names = [f"reward_{field.name}" for field in dataclasses.fields(RewardWeights)]
+        return State(physics, self._observe(physics, info), zero, zero, dict.fromkeys((*names, *_EVENTS), zero), info)
 
     def step(self, state: State, action: jax.Array) -> State:
         """Moves the joint targets by `action` (n,) in [-1, 1] times `action_scale` and simulates 0.1 s."""
-        config, info, hand = self.config, state.info, self.hand
-        key_world, key_action, key_read, key_goal, rng = jax.random.split(info["rng"], 5)
-        noise = config.randomization.action_noise * jax.random.normal(key_action, action.shape)
-        move = config.action_scale * (jnp.clip(action, -1.0, 1.0) + noise)
-        target = jnp.clip(info["target"] + move, hand.lower, hand.upper)
-        world = randomization.move_world(key_world, info["world"], config.randomization)
-        before = state.pipeline_state
-        physics = self.engine.step(before, target, world)
-        # A simulation that blew up is held where it was, so no NaN spreads; the episode ends as a drop and is counted.
-        physics = jax.tree.map(lambda new, old: jnp.where(physics.finite, new, old), physics, before).replace(
-            finite=physics.finite
-        )
+        config, before, info = self.config, state.pipeline_state, state.info
+        key_move, key_goal, rng = jax.random.split(info["rng"], 3)
+        goal, level = info["goal"], info["level"]
+        physics, info = self._move(key_move, before, info, action, self._gravity_angle(level))
 
-        goal = info["goal"]
         sizes = self._error(physics, goal).sizes()
-        held = jnp.where(self._reached(sizes), info["held"] + 1, 0)
+        held = jnp.where(self._reached(sizes, level), info["held"] + 1, 0)
         success = held >= config.hold_steps
-        far = jnp.linalg.norm(physics.object_pose(hand)[:3] - self.library.centre) > config.drop_distance
+        far = jnp.linalg.norm(physics.object_pose(self.hand)[:3] - self.library.centre) > config.drop_distance
         drop = far | ~physics.finite
         terms = rewards.progress(self._error(before, goal).sizes(), sizes)
-        terms |= rewards.effort(action, physics, self._tips(physics) - self._tips(before), 1 / CONTROL_HZ)
+        terms |= rewards.effort(action, physics, self._tip_travel(before, physics), 1 / CONTROL_HZ)
         terms |= {"success": success.astype(jnp.float32), "drop": drop.astype(jnp.float32)}
-        weighted = rewards.weigh(terms, config.reward)
+        weighted = rewards.weigh(terms, config.reward, info["style"])
 
-        age = info["age"] + 1
-        info = info | {
-            "rng": rng,
-            "world": world,
-            "target": target,
-            "reading": self._read(key_read, physics, info["joint_offset"]),
-            "goal": jnp.where(success, self.library.draw_goal(key_goal, goal), goal),
-            "held": jnp.where(success, 0, held),
-            "age": age,
-            "goals": info["goals"] + success,
-            "truncation": ((age >= config.episode_steps) & ~drop).astype(jnp.float32),
-        }
+        info |= {
+            "rng": rng, "goal": jnp.where(success, self._draw_goal(key_goal, goal, level), goal),
+            "held": jnp.where(success, 0, held), "goals": info["goals"] + success, "truncation": self._late(info, drop),
+        }  # fmt: skip
         events = {"success": terms["success"], "drop": terms["drop"], "blown_up": 1.0 - physics.finite}
         metrics = {f"reward_{name}": value for name, value in weighted.items()} | events
         return state.replace(
             pipeline_state=physics, obs=self._observe(physics, info), reward=sum(weighted.values()),
-            done=drop.astype(jnp.float32), metrics=metrics, info=info | self._views(physics, world),
+            done=drop.astype(jnp.float32), metrics=metrics, info=info,
         )  # fmt: skip
-
-    def _term_names(self) -> list[str]:
-        return [f"reward_{field.name}" for field in dataclasses.fields(RewardWeights)]
-
-    def _read(self, key: jax.Array, physics: PhysicsState, offset: jax.Array) -> jax.Array:
-        q = physics.joints(self.hand)
-        return q + offset + self.config.randomization.joint_noise * jax.random.normal(key, q.shape)
 
     def _error(self, physics: PhysicsState, goal: jax.Array) -> observations.GoalError:
         goal_q, goal_pose = self.library.q[goal], self.library.object_pose[goal]
         return observations.goal_error(physics.joints(self.hand), physics.object_pose(self.hand), goal_q, goal_pose)
 
-    def _reached(self, sizes: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        shift, angle, joints = sizes
-        config = self.config
-        near = (shift < config.position_tolerance) & (angle < config.angle_tolerance)
-        return near & (joints < config.joint_tolerance)
+    def _gravity_angle(self, level: jax.Array) -> jax.Array:
+        return curriculum.gravity_angle(self.config.curriculum, self.config.randomization.gravity_angle, level)
 
-    def _tips(self, physics: PhysicsState) -> jax.Array:
-        return kinematics.keypoints(self.hand, physics.joints(self.hand))[: self.hand.num_tips]
+    def _draw_goal(self, key: jax.Array, row: jax.Array, level: jax.Array) -> jax.Array:
+        """Draws the row () of the goal to reach from grasp `row` ()."""
+        key_easy, *keys = jax.random.split(key, 1 + self.config.curriculum.nearest_of)
+        library, goals = self.library, jnp.stack([self.library.draw_goal(key, row) for key in keys])
+        error = jax.vmap(observations.goal_error, (None, None, 0, 0))(
+            library.q[row], library.object_pose[row], library.q[goals], library.object_pose[goals]
+        )
+        sizes = jax.vmap(observations.GoalError.sizes)(error)
+        return goals[curriculum.choose(key_easy, rewards.distance(sizes), level)]
 
-    def _views(self, physics: PhysicsState, world: randomization.World) -> dict[str, jax.Array]:
-        """What collectors and evaluators read without knowing the physics state."""
-        return {
-            "q": physics.joints(self.hand), "object_pose": physics.object_pose(self.hand),
-            "gravity": world.gravity, "touch": physics.touch,
-        }  # fmt: skip
+    def _reached(self, sizes: tuple[jax.Array, jax.Array, jax.Array], level: jax.Array) -> jax.Array:
+        config, factor = self.config, curriculum.tolerance_factor(self.config.curriculum, level)
+        limits = (config.position_tolerance, config.angle_tolerance, config.joint_tolerance)
+        return jnp.all(jnp.stack(sizes) < factor * jnp.asarray(limits))
 
     def _observe(self, physics: PhysicsState, info: dict) -> dict[str, jax.Array]:
         error = self._error(physics, info["goal"])
         error = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
         seen = observations.actor(self.hand, info["reading"], info["target"], physics, error, info["world"])
+        seen = jnp.concatenate([seen, info["style"]]) if self.config.style.shown else seen
         everything = observations.critic(seen, physics, physics.joints(self.hand), info["world"], info["held"])
         return {"state": seen, "privileged_state": everything}
-
-
-_EVENTS = ("success", "drop", "blown_up")

@@ -45,8 +45,11 @@ class RandomizationConfig:
                 raise ValueError(f"randomization.{field.name} must lie in order within {least} .. {most}, got {value}")
 
 
-def sample_world(key: jax.Array, params: ObjectParams, config: RandomizationConfig) -> World:
-    """Draws one environment's world for the given object."""
+def sample_world(
+    key: jax.Array, params: ObjectParams, config: RandomizationConfig, gravity_angle: jax.Array | None = None
+) -> World:
+    """Draws one environment's world for the given object; `gravity_angle` () [rad] replaces the configured one."""
+    gravity_angle = config.gravity_angle if gravity_angle is None else gravity_angle
     names = ("mass", "object_friction", "hand_friction", "size", "kp", "kd", "gravity")
     keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
 
@@ -55,14 +58,14 @@ def sample_world(key: jax.Array, params: ObjectParams, config: RandomizationConf
         return jax.random.uniform(keys[name], minval=low, maxval=high)
 
     return World(
-        gravity=worlds.STANDARD_GRAVITY * _direction(keys["gravity"], config.gravity_angle),
+        gravity=worlds.STANDARD_GRAVITY * _direction(keys["gravity"], gravity_angle),
         object=worlds.resize(params, draw("size")), mass=draw("mass"),
         object_friction=draw("object_friction"), hand_friction=draw("hand_friction"),
         kp_scale=draw("kp"), kd_scale=draw("kd"), push=jnp.zeros(3),
     )  # fmt: skip
 
 
-def _direction(key: jax.Array, largest_angle: float) -> jax.Array:
+def _direction(key: jax.Array, largest_angle: jax.Array | float) -> jax.Array:
     """Draws a unit vector (3,) uniformly from the cap within `largest_angle` [rad] of palm-up gravity."""
     key_height, key_turn = jax.random.split(key)
     height = jax.random.uniform(key_height, minval=jnp.cos(largest_angle), maxval=1.0)
@@ -71,11 +74,29 @@ def _direction(key: jax.Array, largest_angle: float) -> jax.Array:
     return jnp.stack([-height, side * jnp.cos(turn), side * jnp.sin(turn)])
 
 
-def move_world(key: jax.Array, world: World, config: RandomizationConfig) -> World:
-    """Advances one control step: gravity takes a random step on its sphere, pushes fade and new ones arrive."""
+def move_world(
+    key: jax.Array, world: World, config: RandomizationConfig, gravity_angle: jax.Array | None = None
+) -> World:
+    """Advances one control step: gravity takes a random step on its cap, pushes fade and new ones arrive.
+
+    `gravity_angle` () [rad] replaces the configured size of the cap.
+    """
+    gravity_angle = config.gravity_angle if gravity_angle is None else gravity_angle
     key_gravity, key_push, key_arrives = jax.random.split(key, 3)
-    gravity = world.gravity + worlds.STANDARD_GRAVITY * config.gravity_walk * jax.random.normal(key_gravity, (3,))
-    gravity = worlds.STANDARD_GRAVITY * gravity / jnp.linalg.norm(gravity)
+    gravity = world.gravity / worlds.STANDARD_GRAVITY + config.gravity_walk * jax.random.normal(key_gravity, (3,))
+    gravity = _within_cap(gravity / jnp.linalg.norm(gravity), gravity_angle)
     new = config.push_acceleration * world.mass * jax.random.normal(key_push, (3,))
     arrives = jax.random.bernoulli(key_arrives, config.push_probability)
-    return world.replace(gravity=gravity, push=jnp.where(arrives, new, config.push_decay * world.push))
+    push = jnp.where(arrives, new, config.push_decay * world.push)
+    return world.replace(gravity=worlds.STANDARD_GRAVITY * gravity, push=push)
+
+
+def _within_cap(direction: jax.Array, largest_angle: jax.Array | float) -> jax.Array:
+    """Reflects a unit vector (3,) that left the cap around palm-up at its rim; clipped, it would gather there."""
+    palm_up = jnp.asarray(worlds.PALM_UP) / worlds.STANDARD_GRAVITY
+    along = direction @ palm_up
+    side = direction - along * palm_up
+    angle = jnp.arctan2(jnp.linalg.norm(side), along)
+    back = jnp.clip(2 * largest_angle - angle, 0.0, largest_angle)
+    side = side / jnp.maximum(jnp.linalg.norm(side), 1e-6)
+    return jnp.where(angle > largest_angle, jnp.cos(back) * palm_up + jnp.sin(back) * side, direction)

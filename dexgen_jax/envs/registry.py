@@ -7,10 +7,16 @@ from typing import Any
 from brax.envs.base import Env
 
 from dexgen_jax.envs.anygrasp import Anygrasp, AnygraspConfig
+from dexgen_jax.envs.fine_rotation import FineRotation, FineRotationConfig
+from dexgen_jax.envs.free_motion import FreeMotion, FreeMotionConfig
 from dexgen_jax.grasps.library import GraspLibrary
 from dexgen_jax.physics.engine import Engine
 
-TASKS: dict[str, tuple[type[Env], type]] = {"anygrasp": (Anygrasp, AnygraspConfig)}
+TASKS: dict[str, tuple[type[Env], type]] = {
+    "anygrasp": (Anygrasp, AnygraspConfig),
+    "fine_rotation": (FineRotation, FineRotationConfig),
+    "free_motion": (FreeMotion, FreeMotionConfig),
+}
 
 
 def load(name: str, overrides: dict[str, Any] | None = None, *, engine: Engine, library: GraspLibrary) -> Env:

@@ -7,6 +7,7 @@ position and joints are learned and rotation never is.
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -15,7 +16,7 @@ from dexgen_jax.physics.engine import PhysicsState
 
 @dataclasses.dataclass(frozen=True)
 class RewardWeights:
-    """Reward per unit of each term; the style of an expert is its choice of the last five."""
+    """Reward per unit of each term; the style of an expert is its choice of the last four."""
 
     position: float = 0.5  # per 2 cm the object comes nearer
     rotation: float = 2.0  # per 0.4 rad the object turns toward the goal
@@ -29,6 +30,11 @@ class RewardWeights:
 
 
 POSITION_UNIT, ANGLE_UNIT, JOINT_UNIT = 0.02, 0.4, 0.3  # m, rad, rad
+
+
+def distance(sizes: tuple[jax.Array, ...]) -> jax.Array:
+    """One number for (distance [m], angle [rad], joint rms [rad]): their sum in units of the weights."""
+    return sum(size / unit for size, unit in zip(sizes, (POSITION_UNIT, ANGLE_UNIT, JOINT_UNIT), strict=True))
 
 
 def progress(before: tuple[jax.Array, ...], after: tuple[jax.Array, ...]) -> dict[str, jax.Array]:
@@ -50,6 +56,26 @@ def effort(action: jax.Array, physics: PhysicsState, tip_travel: jax.Array, seco
     }
 
 
-def weigh(terms: dict[str, jax.Array], weights: RewardWeights) -> dict[str, jax.Array]:
-    """Multiplies each term by the weight of its name."""
-    return {name: getattr(weights, name) * value for name, value in terms.items()}
+@dataclasses.dataclass(frozen=True)
+class StyleRanges:
+    """Factors on the weights of style and effort, drawn once an episode: the paper's (w_style, w_reg).
+
+    A policy that is `shown` them learns all styles of the ranges at once; without, a style is a choice of weights.
+    """
+
+    tip_speed: tuple[float, float] = (1.0, 1.0)  # factor on tip_speed: a high one makes calm, a low one quick
+    effort: tuple[float, float] = (1.0, 1.0)  # factor on action, torque and work: a high one makes gentle
+    shown: bool = False  # the two factors end the actor's observation
+
+
+def draw_style(key: jax.Array, ranges: StyleRanges) -> jax.Array:
+    """The two factors (2,) of one episode, tip_speed first."""
+    low, high = jnp.asarray([ranges.tip_speed, ranges.effort]).T
+    return jax.random.uniform(key, (2,), minval=low, maxval=high)
+
+
+def weigh(terms: dict[str, jax.Array], weights: RewardWeights, style: jax.Array) -> dict[str, jax.Array]:
+    """Multiplies each term by the weight of its name, those of style and effort also by `style` (2,)."""
+    chex.assert_shape(style, (2,))
+    factor = {"tip_speed": style[0], "action": style[1], "torque": style[1], "work": style[1]}
+    return {name: getattr(weights, name) * factor.get(name, 1.0) * value for name, value in terms.items()}

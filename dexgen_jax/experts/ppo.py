@@ -77,11 +77,13 @@ def init(env: Env, networks: ActorCritic, config: PPOConfig, key: jax.Array, epi
     key_env, key_params, key = jax.random.split(key, 3)
     sizes = {name: shape[0] for name, shape in env.observation_size.items()}
     params = networks.init(key_params, sizes)
+    level = getattr(env, "first_level", None)
     return TrainState(
         params=params, optimizer=_optimizer(config).init(params),
         stats={name: RunningStats.zeros(size) for name, size in sizes.items()},
         learning_rate=jnp.asarray(config.learning_rate),
-        env=rollouts.start(env, key_env, config.num_envs, episode_steps), key=key, step=jnp.zeros((), jnp.int32),
+        env=rollouts.start(env, key_env, config.num_envs, episode_steps, level), key=key,
+        step=jnp.zeros((), jnp.int32),
     )  # fmt: skip
 
 
@@ -96,13 +98,18 @@ def iteration(
     policy = lambda obs, key: networks.policy(state.params, state.stats, obs).sample(key)  # noqa: E731
     env_state, steps = rollouts.rollout(env, policy, state.env, key_roll, config.horizon)
 
-    state, losses = learn(networks, config, state, steps, key_learn, axis_name)
-    metrics = {f"env/{k}": v.mean() for k, v in steps.metrics.items()} | losses
+    events = {name: value.mean() for name, value in steps.metrics.items()}
+    if axis_name is not None:
+        events = jax.lax.pmean(events, axis_name)
+    env_state = rollouts.adapt(env, env_state, events)
+    state, metrics = learn(networks, config, state, steps, key_learn, axis_name)
     metrics |= {"reward": steps.reward.mean(), "truncation": steps.truncation.mean()}
     # Not a number as soon as one observation is not, which clipping in the normaliser might hide.
     metrics |= {f"obs/{name}": jnp.abs(value).mean() for name, value in steps.obs.items()}
+    metrics |= {name: env_state.info[name].mean() for name in ("level",) if name in env_state.info}
     if axis_name is not None:
         metrics = jax.lax.pmean(metrics, axis_name)
+    metrics |= {f"env/{name}": value for name, value in events.items()}
     return state.replace(env=env_state, step=state.step + 1), metrics
 
 

@@ -33,22 +33,35 @@ def auto_reset_step(env: Env, state: State, action: jax.Array) -> tuple[State, S
     """Steps one environment; returns (the state to go on from, the state reached).
 
     They differ where an episode ended: there the first is a fresh reset, a new grasp and a new world. The reset's
-    key comes from the environment's own, so an interrupted run resumes to the same future.
+    key comes from the environment's own, so an interrupted run resumes to the same future. A level in the state's
+    info, of a curriculum, outlives the episode.
     """
     reached = env.step(state, action)
     key_reset, key_go_on = jax.random.split(reached.info["rng"])
     reached = reached.replace(info=reached.info | {"rng": key_go_on})
-    fresh = env.reset(key_reset)
+    level = reached.info.get("level")
+    fresh = env.reset(key_reset) if level is None else env.reset(key_reset, level)
     over = ended(reached)
     return jax.tree.map(lambda new, old: jnp.where(over, new, old), fresh, reached), reached
 
 
-def start(env: Env, key: jax.Array, count: int, episode_steps: int) -> State:
-    """Resets `count` environments at random ages, or their time limits would fall due together for ever."""
+def start(env: Env, key: jax.Array, count: int, episode_steps: int, level: float | None = None) -> State:
+    """Resets `count` environments at random ages, or their time limits would fall due together for ever.
+
+    `level`, if any, is that of the environment's curriculum.
+    """
     key_reset, key_age = jax.random.split(key)
-    state = jax.vmap(env.reset)(jax.random.split(key_reset, count))
+    reset = env.reset if level is None else lambda key: env.reset(key, level)
+    state = jax.vmap(reset)(jax.random.split(key_reset, count))
     age = jax.random.randint(key_age, (count,), 0, episode_steps)
     return state.replace(info=state.info | {"age": age})
+
+
+def adapt(env: Env, state: State, metrics: dict[str, jax.Array]) -> State:
+    """Moves the curriculum of a batch of environments, where there is one, by the means of a rollout's metrics."""
+    if "level" not in state.info:
+        return state
+    return state.replace(info=state.info | {"level": env.next_level(state.info["level"], metrics)})
 
 
 def rollout(env: Env, policy: Policy, state: State, key: jax.Array, steps: int) -> tuple[State, Transition]:

@@ -81,6 +81,22 @@ def test_the_wrist_turns_slowly_and_gravity_keeps_its_strength(drawn, move):
     np.testing.assert_allclose(np.mean(np.arccos(np.clip(cosine, -1, 1)) ** 2), 2 * 0.05**2, rtol=0.1)
 
 
+def test_a_smaller_cap_is_never_left_and_is_filled_evenly():
+    config, cap = RandomizationConfig(gravity_walk=0.1), 0.6
+    start = jax.vmap(lambda key: sample_world(key, BOX, config, cap))(jax.random.split(jax.random.PRNGKey(5), COUNT))
+    walk = lambda world, key: (  # noqa: E731
+        jax.vmap(lambda k, w: move_world(k, w, config, cap))(jax.random.split(key, COUNT), world), None
+    )  # fmt: skip
+    after = jax.jit(lambda w: jax.lax.scan(walk, w, jax.random.split(jax.random.PRNGKey(6), 30))[0])(start)
+    cosine = np.asarray(after.gravity @ jnp.array(worlds.PALM_UP)) / worlds.STANDARD_GRAVITY**2
+    assert cosine.min() >= np.cos(cap) - 1e-5
+    # Evenly over the cap: the cosine is uniform between cos(cap) and 1.
+    share = (cosine - np.cos(cap)) / (1 - np.cos(cap))
+    np.testing.assert_allclose(np.histogram(share, 5, (0, 1))[0] / COUNT, 0.2, atol=0.03)
+    still = jax.vmap(lambda k, w: move_world(k, w, config, 0.0))(jax.random.split(jax.random.PRNGKey(7), COUNT), after)
+    np.testing.assert_allclose(still.gravity, np.tile(worlds.PALM_UP, (COUNT, 1)), atol=1e-5)
+
+
 def test_pushes_arrive_now_and_then_in_proportion_to_the_mass_and_fade(drawn, move):
     old = drawn.replace(push=jnp.ones((COUNT, 3)))
     push = np.asarray(move(jax.random.split(jax.random.PRNGKey(3), COUNT), old).push)

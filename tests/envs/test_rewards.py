@@ -1,5 +1,6 @@
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -33,11 +34,29 @@ def test_effort_by_hand():
         np.testing.assert_allclose(terms[name], value, rtol=1e-6, err_msg=name)
 
 
-def test_every_weight_multiplies_the_term_of_its_name():
+def test_every_weight_multiplies_the_term_of_its_name_and_style_those_it_is_of():
     names = [field.name for field in dataclasses.fields(rewards.RewardWeights)]
     weights = rewards.RewardWeights(**{name: float(i + 1) for i, name in enumerate(names)})
-    weighted = rewards.weigh({name: jnp.asarray(2.0) for name in names}, weights)
+    terms = {name: jnp.asarray(2.0) for name in names}
+    weighted = rewards.weigh(terms, weights, jnp.ones(2))
     assert [float(weighted[name]) for name in names] == [2.0 * (i + 1) for i in range(len(names))]
+    styled = rewards.weigh(terms, weights, jnp.array([3.0, 5.0]))
+    factors = {name: float(styled[name] / weighted[name]) for name in names}
+    assert {name for name, factor in factors.items() if factor == 3.0} == {"tip_speed"}
+    assert {name for name, factor in factors.items() if factor == 5.0} == {"action", "torque", "work"}
+    assert sum(factor == 1.0 for factor in factors.values()) == len(names) - 4
+
+
+def test_styles_are_drawn_from_their_ranges():
+    ranges = rewards.StyleRanges(tip_speed=(0.0, 3.0), effort=(2.0, 2.0))
+    drawn = jax.vmap(lambda key: rewards.draw_style(key, ranges))(jax.random.split(jax.random.PRNGKey(0), 500))
+    np.testing.assert_array_equal(drawn[:, 1], 2.0)
+    assert 0 <= drawn[:, 0].min() < 0.1 and 2.9 < drawn[:, 0].max() <= 3.0
+
+
+def test_one_distance_by_hand():
+    # 3 cm are 1.5 units of 2 cm, 0.2 rad half a unit, 0.6 rad of the joints two units.
+    np.testing.assert_allclose(rewards.distance((0.03, 0.2, 0.6)), 1.5 + 0.5 + 2.0)
 
 
 def test_a_goal_error_by_hand_and_whichever_sign_a_quaternion_has():
