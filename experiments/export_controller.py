@@ -37,10 +37,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         onnx_file.write_joint_command(controller, log.folder / "command_joints.onnx")
         files["onnx"] = describe(path, check.difference_of_onnx(controller, path))
     for kind, file in files.items():
-        if not file["largest_difference_rad"] <= TOLERANCE[kind]:
-            raise ValueError(
-                f"{file['file']} acts otherwise than the controller, by {file['largest_difference_rad']} rad"
-            )
+        if not (apart := file["largest_difference_rad"]) <= (allowed := TOLERANCE[kind]):
+            raise ValueError(f"{file['file']} differs from the controller by {apart} rad, and {allowed} is allowed")
     return {**files, "hand": terms["hand"], "platforms": terms["platforms"]}
 
 
