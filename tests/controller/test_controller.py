@@ -5,14 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dexgen_jax.controller import controller
-from dexgen_jax.controller.controller import Controller
+from dexgen_jax.controller import commands, controller, guidance
+from dexgen_jax.controller.controller import Controller, Settings
 from dexgen_jax.controller.model import Model
+from dexgen_jax.controller.safety import Event
 from dexgen_jax.hand import allegro, kinematics
 
 HAND = allegro.load()
 MIDDLE = ((HAND.lower + HAND.upper) / 2).astype(np.float32)
-COMMAND = np.full((8, 3), 0.01, np.float32)
+COMMAND = commands.Command(np.full((8, 3), 0.01, np.float32), np.ones(8, np.float32), MIDDLE + np.float32(0.05))
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +21,10 @@ def act(tiny):
     return jax.jit(functools.partial(controller.act, tiny))
 
 
-def _call(act, tiny, untrained, q=MIDDLE, target=MIDDLE, command=COMMAND, alpha=0.0, seed=0):
-    state = controller.reset(tiny, jnp.asarray(q), jnp.asarray(target))
-    return act(untrained, state, q, target, command, np.int32(0), np.float32(alpha), jax.random.PRNGKey(seed))
+def _call(act, tiny, untrained, q=MIDDLE, target=MIDDLE, command=COMMAND, alpha=0.0, seed=0, age=0.0, released=False):
+    state = controller.reset(tiny, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE))
+    mode, key = np.int32(0), jax.random.PRNGKey(seed)
+    return act(untrained, state, q, target, command, mode, np.float32(alpha), key, np.float32(age), np.bool_(released))
 
 
 def test_the_history_begins_full_and_forgets_the_oldest(tiny):
@@ -33,51 +35,132 @@ def test_the_history_begins_full_and_forgets_the_oldest(tiny):
     np.testing.assert_array_equal(state.target[-2:], np.stack([MIDDLE + np.float32(0.1), MIDDLE + 2]))
 
 
-def test_targets_stay_within_the_joint_limits(act, tiny, untrained):
+def test_targets_stay_within_the_joint_limits_and_the_largest_step(act, tiny, untrained):
     wild = untrained.replace(normalizer=untrained.normalizer.replace(action_mean=jnp.full(16, 9.0)))
-    action, *_ = _call(act, tiny, wild)
-    np.testing.assert_allclose(action, HAND.upper, rtol=1e-6)
+    action, _, diagnostics = _call(act, tiny, wild)
+    np.testing.assert_allclose(action, np.minimum(MIDDLE + 0.15, HAND.upper), rtol=1e-5)
+    assert diagnostics.events == Event.ACTION_CLIPPED
 
 
 def test_alpha_zero_does_not_see_the_command(act, tiny, untrained):
     first, _, told = _call(act, tiny, untrained)
-    other, _, asked = _call(act, tiny, untrained, command=-5 * COMMAND)
+    other, _, asked = _call(act, tiny, untrained, command=COMMAND.replace(offsets=-5 * COMMAND.offsets))
     np.testing.assert_array_equal(first, other)
     np.testing.assert_array_equal(told.motion, asked.motion)
     assert told.distance != asked.distance
 
 
 def test_the_stronger_the_guidance_the_nearer_to_the_command(act, tiny, untrained):
-    apart = [_call(act, tiny, untrained, alpha=alpha)[2].distance for alpha in (0, 1e3, 1e4, 1e5, 1e9)]
-    assert (np.diff(apart) < 0).all() and apart[-1] < 1e-5
+    apart = [_call(act, tiny, untrained, alpha=alpha)[2].distance for alpha in (0, 1e3, 1e4, 1e5, 1e9, np.inf)]
+    assert (np.diff(apart) <= 0).all() and apart[-2] < 1e-5 and apart[0] > 1e-3
 
 
-def test_the_distance_is_in_metres(act, tiny, untrained):
-    *_, diagnostics = _call(act, tiny, untrained)
-    apart = np.linalg.norm(np.asarray(diagnostics.motion) - COMMAND[None], axis=-1)
+def test_weights_say_which_keypoints_must_follow(act, tiny, untrained):
+    tips = COMMAND.replace(weight=np.float32([1, 1, 1, 1, 0, 0, 0, 0]))
+    *_, followed = _call(act, tiny, untrained, command=tips, alpha=np.inf)
+    np.testing.assert_allclose(followed.motion[:, :4], 0.01, atol=1e-5)
+    assert np.abs(followed.motion[:, 4:] - 0.01).min() > 1e-5
+    assert followed.distance < 1e-5  # only of those that were asked
+
+
+def test_diagnostics_are_in_metres_and_radians(act, tiny, untrained):
+    action, _, diagnostics = _call(act, tiny, untrained, alpha=150.0)
+    apart = np.linalg.norm(np.asarray(diagnostics.motion) - COMMAND.offsets[None], axis=-1)
     np.testing.assert_allclose(diagnostics.distance, np.sqrt((apart**2).mean()), rtol=1e-5)
+    np.testing.assert_allclose(diagnostics.overruled, np.sqrt(((action - COMMAND.target) ** 2).mean()), rtol=1e-5)
+    scale = np.asarray(untrained.normalizer.offset_std)
+    assert diagnostics.alpha == 150
+    np.testing.assert_allclose(diagnostics.strength, 2 * 150 * (scale**2).mean(), rtol=1e-5)
+    assert diagnostics.spread == 0
+
+
+@pytest.mark.parametrize(("given", "event"), [
+    ({"q": MIDDLE * np.nan}, Event.BAD_READING),
+    ({"target": MIDDLE + np.inf}, Event.BAD_READING),
+    ({"age": 0.2}, Event.LATE),
+])  # fmt: skip
+def test_a_bad_or_late_reading_is_forgotten_and_the_last_action_held(act, tiny, untrained, given, event):
+    key, quiet = jax.random.PRNGKey(0), (np.float32(0), np.bool_(False))
+    first, state, _ = _call(act, tiny, untrained)
+    q, target, age = (given.get(name, default) for name, default in (("q", MIDDLE), ("target", first), ("age", 0.0)))
+    inputs = COMMAND, np.int32(0), np.float32(0), key, np.float32(age), np.bool_(False)
+    held, then, diagnostics = act(untrained, state, q, target, *inputs)
+    assert diagnostics.events & event and diagnostics.events & Event.HELD
+    np.testing.assert_array_equal(held, first)
+    jax.tree.map(np.testing.assert_array_equal, then, state)
+    # When all is well again the hand goes on as if nothing had been.
+    on = [act(untrained, s, MIDDLE, first, COMMAND, np.int32(0), np.float32(0), key, *quiet)[0] for s in (state, then)]
+    np.testing.assert_array_equal(*on)
+
+
+def test_a_command_that_is_not_a_number_leaves_the_hand_to_the_prior(act, tiny, untrained):
+    broken = COMMAND.replace(offsets=COMMAND.offsets.copy())
+    broken.offsets[0, 0] = np.nan
+    action, _, diagnostics = _call(act, tiny, untrained, command=broken, alpha=1e9)
+    free, *_ = _call(act, tiny, untrained, alpha=0.0)
+    np.testing.assert_array_equal(action, free)
+    assert diagnostics.events & Event.COMMAND_REFUSED and diagnostics.alpha == 0
+
+
+def test_released_the_operator_moves_the_hand_within_the_limits(act, tiny, untrained):
+    action, _, diagnostics = _call(act, tiny, untrained, released=True)
+    np.testing.assert_array_equal(action, COMMAND.target)
+    assert diagnostics.overruled == 0
+    action, *_ = _call(act, tiny, untrained, command=COMMAND.replace(target=MIDDLE + 1), released=True)
+    np.testing.assert_allclose(action, MIDDLE + 0.15, rtol=1e-5)
+    held, _, diagnostics = _call(act, tiny, untrained, command=COMMAND.replace(target=MIDDLE * np.nan), released=True)
+    np.testing.assert_array_equal(held, MIDDLE)
+    assert diagnostics.events & Event.BAD_ACTION
+
+
+def test_of_many_candidates_the_nearest_is_taken(tiny, untrained):
+    def called(count, alpha):
+        settings = Settings(candidates=count)
+        act = jax.jit(functools.partial(controller.act, tiny, settings=settings))
+        return [_call(act, tiny, untrained, alpha=alpha, seed=seed)[2] for seed in range(8)]
+
+    one, many = called(1, 100.0), called(6, 100.0)
+    assert np.mean([d.distance for d in many]) < 0.95 * np.mean([d.distance for d in one])  # measured 0.92
+    assert min(d.spread for d in many) > 1e-4
+    # Nobody is heard, so nobody's wish may choose: on average as far as one sample alone.
+    far = [np.mean([d.distance for d in called(count, 0.0)]) for count in (1, 6)]
+    np.testing.assert_allclose(*far, rtol=0.15)
+
+
+def test_restraints_hold_whatever_the_command_and_its_strength(tiny, untrained):
+    here = np.asarray(kinematics.keypoints(HAND, jnp.asarray(MIDDLE)))
+    centre, radius = here[0] + COMMAND.offsets[0] + [0.0, 0.0, 0.01], 0.012  # the command leads the index tip inside
+    settings = Settings(restraints=(guidance.keep_away(centre, radius), guidance.speed_limit(0.05, 10.0)))
+    act = jax.jit(functools.partial(controller.act, tiny, settings=settings))
+    for alpha in (0.0, 1e3, np.inf):
+        *_, diagnostics = _call(act, tiny, untrained, alpha=alpha)
+        moved = np.linalg.norm(diagnostics.motion, axis=-1)
+        assert (moved <= 0.005 * np.array([[1], [2]]) + 1e-6).all()
+        free = here[None] + np.asarray(diagnostics.motion) - centre
+        assert np.linalg.norm(free, axis=-1).min() > radius - 1e-4
 
 
 def test_a_batch_is_many_single_hands(act, tiny, untrained):
     q = MIDDLE + 0.1 * np.random.default_rng(0).standard_normal((3, 16)).astype(np.float32)
+    q[1, 4] = np.nan  # one bad reading is that hand's own affair
     keys = jax.random.split(jax.random.PRNGKey(5), 3)
-    state = jax.vmap(functools.partial(controller.reset, tiny))(q, q)
-    command, alpha = np.tile(COMMAND, (3, 1, 1)), np.float32([0, 100, 1e5])
+    state = jax.vmap(functools.partial(controller.reset, tiny))(np.nan_to_num(q), np.nan_to_num(q))
+    command = jax.tree.map(lambda x: np.tile(x, (3,) + (1,) * x.ndim), COMMAND)
+    alpha = np.float32([0, 100, 1e5])
     many = jax.jit(jax.vmap(functools.partial(controller.act, tiny), (None, 0, 0, 0, 0, None, 0, 0)))
-    batch = many(untrained, state, q, q, command, np.int32(0), alpha, keys)
+    batch = many(untrained, state, q, np.nan_to_num(q), command, np.int32(0), alpha, keys)
     for i in range(3):
-        single = act(
-            untrained, jax.tree.map(lambda x, i=i: x[i], state), q[i], q[i], command[i], np.int32(0), alpha[i], keys[i]
-        )
+        rows = jax.tree.map(lambda x, i=i: x[i], (state, q, np.nan_to_num(q), command))
+        single = act(untrained, *rows, np.int32(0), alpha[i], keys[i], np.float32(0), np.bool_(False))
         jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, atol=1e-4), batch, single)
+    assert batch[2].events.tolist()[1] == Event.BAD_READING and batch[2].events[0] == batch[2].events[2] == 0
 
 
-def test_a_joint_command_is_the_way_of_its_keypoints():
-    asked = MIDDLE + 0.2
-    offsets = controller.command_offsets(HAND, jnp.asarray(MIDDLE), jnp.asarray(asked))
-    expected = kinematics.keypoints(HAND, jnp.asarray(asked)) - kinematics.keypoints(HAND, jnp.asarray(MIDDLE))
-    np.testing.assert_allclose(offsets, expected, atol=1e-7)
-    np.testing.assert_array_equal(controller.command_offsets(HAND, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE)), 0)
+@pytest.fixture(scope="module")
+def robot(tiny, untrained):
+    robot = Controller(tiny, untrained, seed=3)
+    robot.reset(MIDDLE)
+    return robot
 
 
 def test_a_saved_controller_acts_the_same(tiny, untrained, tmp_path):
@@ -88,32 +171,87 @@ def test_a_saved_controller_acts_the_same(tiny, untrained, tmp_path):
     for each in (first, second):
         each.reset(MIDDLE)
     for alpha in (0.0, 500.0):
-        actions = [each.act(MIDDLE, MIDDLE, COMMAND, alpha=alpha)[0] for each in (first, second)]
+        actions = [each.act(MIDDLE, MIDDLE, MIDDLE + 0.1, alpha=alpha)[0] for each in (first, second)]
         np.testing.assert_array_equal(*actions)
+    # The same numbers come from the pure function, with the key split as the class does it.
+    _, key = jax.random.split(jax.random.PRNGKey(3))
+    state, asked = controller.reset(tiny, MIDDLE, MIDDLE), commands.joints(HAND, MIDDLE, jnp.asarray(MIDDLE + 0.1))
+    action, *_ = controller.act(tiny, untrained, state, MIDDLE, MIDDLE, asked, 0, jnp.float32(0), key)
+    second = Controller(tiny, untrained, seed=3)
+    second.reset(MIDDLE)
+    np.testing.assert_allclose(second.act(MIDDLE, MIDDLE, MIDDLE + 0.1, alpha=0.0)[0], action, atol=1e-5)
+
+
+def test_strength_and_alpha_say_the_same(robot):
+    scale = robot.weights.normalizer.offset_std
+    for said in ({"strength": 0.3}, {"alpha": float(guidance.alpha_of(0.3, scale))}):
+        _, seen = robot.act(MIDDLE, MIDDLE, MIDDLE + 0.1, **said)
+        np.testing.assert_allclose(seen.strength, 0.3, rtol=1e-5)
+        np.testing.assert_allclose(seen.alpha, guidance.alpha_of(0.3, scale), rtol=1e-5)
+
+
+def test_all_kinds_of_commands_are_heard(robot):
+    now, then = (np.asarray(kinematics.keypoints(HAND, jnp.asarray(q))) for q in (MIDDLE, MIDDLE + 0.05))
+    said = {
+        "joints": MIDDLE + 0.05, "keypoint_offsets": then - now, "tip_offsets": (then - now)[:4], "tip_positions": then[:4],
+    }  # fmt: skip
+    assert set(said) == set(commands.KINDS)
+    for kind, command in said.items():
+        _, seen = robot.act(MIDDLE, MIDDLE, command, kind=kind, strength=np.inf)
+        assert seen.distance < 1e-5
+        np.testing.assert_allclose(seen.motion[:, :4], np.tile((then - now)[:4], (2, 1, 1)), atol=1e-5)
 
 
 def test_without_a_command_the_prior_moves_the_hand(tiny, untrained):
-    robot = Controller(tiny, untrained, seed=3)
-    robot.reset(MIDDLE)
-    free, _ = robot.act(MIDDLE, MIDDLE)
-    robot = Controller(tiny, untrained, seed=3)
-    robot.reset(MIDDLE)
-    np.testing.assert_array_equal(free, robot.act(MIDDLE, MIDDLE, COMMAND, alpha=0.0)[0])
+    free, told = (Controller(tiny, untrained, seed=3) for _ in range(2))
+    for each in (free, told):
+        each.reset(MIDDLE)
+    np.testing.assert_array_equal(free.act(MIDDLE, MIDDLE)[0], told.act(MIDDLE, MIDDLE, MIDDLE + 1, alpha=0.0)[0])
 
 
-def test_errors_name_what_exists(tiny, untrained, tmp_path):
-    robot = Controller(tiny, untrained)
+def test_after_the_first_reset_nothing_compiles(robot):
+    compiled = []
+    watch = lambda name, *_, **__: compiled.append(name) if "compile" in name else None  # noqa: E731
+    jax.monitoring.register_event_duration_secs_listener(watch)
+    try:
+        for i in range(3):
+            robot.reset(MIDDLE, MIDDLE + 0.01)
+            robot.act(MIDDLE, MIDDLE.astype(np.float64), MIDDLE + 0.1, strength=0.1, mode=robot.model.modes[i])
+            robot.act(MIDDLE.tolist(), MIDDLE)
+            robot.act(MIDDLE, MIDDLE, np.full((4, 3), 0.01), kind="tip_offsets", alpha=7, age=0.05)
+            robot.act(MIDDLE, MIDDLE, MIDDLE + 0.1, released=True)
+        assert compiled == []
+        jax.jit(lambda x: x + 17)(1.0)
+        assert compiled  # the watch is awake
+    finally:
+        jax.monitoring.unregister_event_duration_listener(watch)
+
+
+def test_errors_name_what_exists(tiny, untrained, robot, tmp_path):
     with pytest.raises(RuntimeError, match=r"call reset\(q\)"):
-        robot.act(MIDDLE, MIDDLE)
-    robot.reset(MIDDLE)
+        Controller(tiny, untrained).act(MIDDLE, MIDDLE)
+    with pytest.raises(ValueError, match="starts from finite joints, got target = .*nan"):
+        robot.reset(MIDDLE, MIDDLE * np.nan)
     with pytest.raises(ValueError, match="unknown mode 'spin'; .* default, precision_rotation, free_motion"):
         robot.act(MIDDLE, MIDDLE, mode="spin")
-    with pytest.raises(ValueError, match=r"\(8, 3\) keypoint offsets \[m\], got shape \(4, 3\)"):
-        robot.act(MIDDLE, MIDDLE, COMMAND[:4])
+    with pytest.raises(ValueError, match="unknown kind of command 'thought'; there is joints, keypoint_offsets, tip_"):
+        robot.act(MIDDLE, MIDDLE, MIDDLE, kind="thought", strength=1)
+    with pytest.raises(ValueError, match=r"keypoint_offsets has shape \(8, 3\) \[m\], got shape \(4, 3\)"):
+        robot.act(MIDDLE, MIDDLE, np.zeros((4, 3)), kind="keypoint_offsets", strength=1)
     with pytest.raises(ValueError, match=r"16 joints, got shape \(12,\)"):
         robot.act(MIDDLE[:12], MIDDLE)
     with pytest.raises(ValueError, match="zero or more, got -1"):
-        robot.act(MIDDLE, MIDDLE, COMMAND, alpha=-1)
+        robot.act(MIDDLE, MIDDLE, MIDDLE, alpha=-1)
+    with pytest.raises(ValueError, match="as strength or as alpha: got 1 and 2"):
+        robot.act(MIDDLE, MIDDLE, MIDDLE, strength=1, alpha=2)
+    with pytest.raises(ValueError, match="as strength or as alpha: got None and None"):
+        robot.act(MIDDLE, MIDDLE, MIDDLE)
+    with pytest.raises(ValueError, match="about a command, and there is none"):
+        robot.act(MIDDLE, MIDDLE, released=True)
+    with pytest.raises(ValueError, match="at least 1 candidate, got 0"):
+        Settings(candidates=0)
+    with pytest.raises(ValueError, match=r"eta must be from 0 \(DDIM\) to 1 \(DDPM\), got 2"):
+        Settings(eta=2)
     with pytest.raises(ValueError, match="unknown hand 'paw'; there is allegro"):
         Model(hand_name="paw")
     with pytest.raises(ValueError, match="unknown model fields .'colour'."):
