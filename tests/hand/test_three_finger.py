@@ -1,4 +1,4 @@
-"""A hand is a parameter: a made-up one with three fingers goes through kinematics, physics and grasp validation."""
+"""A hand is a parameter: a made-up one with three fingers goes through every stage that simulates."""
 
 import jax
 import jax.numpy as jnp
@@ -7,18 +7,22 @@ import numpy as np
 import pytest
 import three_finger
 
-from dexgen_jax.grasps import sample, settle
+from dexgen_jax.dataset import collect, windows
+from dexgen_jax.envs import registry
+from dexgen_jax.experts import networks, ppo
+from dexgen_jax.grasps import growth, library, sample, settle
 from dexgen_jax.hand import kinematics
 from dexgen_jax.objects import shapes
 from dexgen_jax.physics import engine as engines
 from dexgen_jax.physics import world as worlds
 
 HAND = three_finger.load()
+BALL = shapes.build([shapes.Primitive(shapes.SPHERE, (0.04,))])
 
 
 @pytest.fixture(scope="module")
 def ball_engine():
-    return engines.make(HAND, [shapes.build([shapes.Primitive(shapes.SPHERE, (0.04,))])], "native", threads=1)
+    return engines.make(HAND, [BALL], "native", threads=1)
 
 
 def test_its_keypoints_are_mujocos():
@@ -53,3 +57,34 @@ def test_it_grasps_a_ball_and_does_not_grasp_one_out_of_reach(ball_engine):
     assert not bool(found.accepted[0])
     assert 1 <= int(found.accepted.sum()) and found.target.shape == (16, 6)
     assert (np.asarray(found.touches)[np.asarray(found.accepted)].sum(1) >= 2).all()
+
+
+def test_it_grows_a_library_learns_and_is_recorded(ball_engine, tmp_path):
+    # Grasps from all three makers, a file, a goal graph.
+    config = growth.GrowthConfig(cup=(48, 48), contacts=(32, 16), search=(32, 16))
+    subject = jax.tree.map(lambda x: x[0], growth.subjects([BALL]))
+    attempt = jax.jit(lambda key, known: growth.attempt(key, ball_engine, jnp.asarray(0), subject, known, config))
+    grasps = growth.begin(HAND, "ball", {})
+    for batch in range(3):
+        grasps = growth.add(grasps, jax.device_get(attempt(jax.random.PRNGKey(batch), growth.known(grasps, 64))))
+    assert len(grasps) > 8
+    library.save(tmp_path, grasps)
+    found = library.load(tmp_path, "ball", HAND.name)
+    np.testing.assert_array_equal(found.q, grasps.q)
+    goals = library.assemble([found], library.GraphConfig(neighbours=3))
+    # The task, and one iteration of learning it.
+    env = registry.load("anygrasp", engine=ball_engine, library=goals)
+    actor_critic = networks.ActorCritic(networks.NetworkConfig(actor=(8,), critic=(8,)), env.action_size)
+    settings = ppo.PPOConfig(num_envs=4, horizon=4, minibatches=1, epochs=1)
+    state = ppo.init(env, actor_critic, settings, jax.random.PRNGKey(0), env.config.episode_steps)
+    state, metrics = jax.jit(lambda state: ppo.iteration(env, actor_critic, settings, state))(state)
+    ppo.check_finite(jax.device_get(metrics), 1)
+    # What it does is recorded and cut into what a controller learns from.
+    still = lambda obs, key: jnp.zeros((2, env.action_size))  # noqa: E731
+    rows = jax.jit(lambda key: collect.record(env, still, collect.Behaviour(), key, 2, 12))(jax.random.PRNGKey(1))
+    columns = collect.to_columns(rows)
+    assert columns["q"].shape == columns["target"].shape == (2, 12, 6)
+    recording = windows.recording(columns, history=4, horizon=2, drop_rows=2)
+    window = windows.draw(HAND, recording, jax.random.PRNGKey(2), 5, history=4, horizon=2)
+    assert window.offsets.shape == (5, 2, 6, 3) and window.action.shape == (5, 6)
+    assert window.condition.shape == (5, 4, 3 * 3 + 3 * 6)
