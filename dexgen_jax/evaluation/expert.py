@@ -1,0 +1,153 @@
+"""How good an expert is: goals a minute and hold time, split by object, by gravity and by how far the goal was.
+
+Yardsticks that learned nothing stand beside it, in the same starts: a still hand, random motion, and joints that go
+straight to the goal's. All of them run in one compiled program.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from brax.envs.base import Env, State
+from flax import struct
+from scipy import stats
+
+from dexgen_jax.envs import observations, rewards
+from dexgen_jax.evaluation import intervals
+from dexgen_jax.experts import rollout
+from dexgen_jax.experts.networks import Expert
+from dexgen_jax.hand import kinematics
+from dexgen_jax.physics.engine import CONTROL_HZ
+from dexgen_jax.physics.world import PALM_UP
+
+Actor = Callable[[State, jax.Array], jax.Array]  # (batch of states, key) -> actions
+
+SECTORS = {"palm up": (0.0, 60.0), "sideways": (60.0, 120.0), "palm down": (120.0, 180.1)}  # degrees from palm-up
+DISTANCES = (0.0, 3.0, 4.5, 6.0, np.inf)  # of goals, in units of `rewards.distance`
+
+
+@struct.dataclass
+class Events:
+    """What each control step saw and did, fields (steps, environments)."""
+
+    goal: jax.Array  # bool, a goal was reached
+    drop: jax.Array  # bool
+    blown_up: jax.Array  # bool, the drop was the simulator's
+    ended: jax.Array  # bool, by a drop or by the time limit
+    object: jax.Array  # int32
+    angle: jax.Array  # degrees between gravity and palm-up's
+    distance: jax.Array  # of the goal when it was set, in units of `rewards.distance`
+    tip_speed: jax.Array  # m/s, mean over the fingertips
+
+
+def actors(env: Env, expert: Expert) -> dict[str, Actor]:
+    """The expert, deterministic, and what it is measured against."""
+
+    def straight(state: State, key: jax.Array) -> jax.Array:
+        # To the joint targets that hold the goal's grasp: its joints alone would not press.
+        return (env.library.target[state.info["goal"]] - state.info["target"]) / env.config.action_scale
+
+    shape = lambda state: state.info["target"].shape  # noqa: E731
+    return {
+        "expert": lambda state, key: expert.act(state.obs),
+        "zero action": lambda state, key: jnp.zeros(shape(state)),
+        "random": lambda state, key: jax.random.uniform(key, shape(state), minval=-1.0),
+        "straight to the goal's joints": straight,
+    }
+
+
+def simulate(env: Env, choices: Sequence[Actor], which: jax.Array, key: jax.Array, num_envs: int, steps: int) -> Events:
+    """Runs the actor of number `which` () in `num_envs` environments for `steps` control steps."""
+    key_start, key_steps = jax.random.split(key)
+
+    def goal_distance(state: State) -> jax.Array:
+        goal, info = state.info["goal"], state.info
+        error = observations.goal_error(
+            info["q"], info["object_pose"], env.library.q[goal], env.library.object_pose[goal]
+        )
+        return rewards.distance(error.sizes())
+
+    def step(carry: tuple[State, jax.Array], key: jax.Array) -> tuple[tuple[State, jax.Array], Events]:
+        state, distance = carry
+        action = jnp.clip(jax.lax.switch(which, choices, state, key), -1.0, 1.0)
+        then, reached = jax.vmap(lambda s, a: rollout.auto_reset_step(env, s, a))(state, action)
+        goal, over = reached.metrics["success"] > 0, rollout.ended(reached)
+        up = jnp.asarray(PALM_UP) / jnp.linalg.norm(jnp.asarray(PALM_UP))
+        gravity = state.info["gravity"]
+        cosine = gravity @ up / jnp.linalg.norm(gravity, axis=-1)
+        events = Events(
+            goal=goal, drop=reached.done > 0, blown_up=reached.metrics["blown_up"] > 0, ended=over,
+            object=env.library.object_index[state.info["goal"]], distance=distance,
+            angle=jnp.degrees(jnp.arccos(jnp.clip(cosine, -1.0, 1.0))),
+            tip_speed=_tip_speed(env, state.info["q"], reached.info["q"]),
+        )  # fmt: skip
+        return (then, jnp.where(goal | over, jax.vmap(goal_distance)(then), distance)), events
+
+    state = jax.vmap(env.reset)(jax.random.split(key_start, num_envs))
+    carry = (state, jax.vmap(goal_distance)(state))
+    return jax.lax.scan(step, carry, jax.random.split(key_steps, steps))[1]
+
+
+def _tip_speed(env: Env, before: jax.Array, after: jax.Array) -> jax.Array:
+    tips = lambda q: kinematics.keypoints(env.hand, q)[: env.hand.num_tips]  # noqa: E731
+    travel = jax.vmap(tips)(after) - jax.vmap(tips)(before)
+    return jnp.linalg.norm(travel, axis=-1).mean(-1) * CONTROL_HZ
+
+
+def summarise(events: Events, object_names: Sequence[str]) -> dict[str, Any]:
+    """One policy's figures, plain values, with 95% intervals; groups in which nothing happened are left out."""
+    events = jax.tree.map(np.asarray, events)
+    by_object = {name: events.object == i for i, name in enumerate(object_names)}
+    by_gravity = {name: (low <= events.angle) & (events.angle < high) for name, (low, high) in SECTORS.items()}
+    return {
+        **_row(events, np.ones_like(events.goal)),
+        "tip_speed": float(events.tip_speed.mean()),
+        "blown_up": int(events.blown_up.sum()),
+        "dispersion": intervals.dispersion(events.drop.sum(0)),
+        "by_object": {name: _row(events, group) for name, group in by_object.items() if group.any()},
+        "by_gravity": {name: _row(events, group) for name, group in by_gravity.items() if group.any()},
+        "by_goal_distance": _by_distance(events),
+    }
+
+
+def _row(events: Events, group: np.ndarray) -> dict[str, Any]:
+    """Rates over the control steps of a group (steps, environments)."""
+    seconds, goals, drops = group.sum() / CONTROL_HZ, int(events.goal[group].sum()), int(events.drop[group].sum())
+    return {
+        "seconds": float(seconds), "goals": goals, "drops": drops,
+        "goals_per_minute": dataclasses.asdict(intervals.rate(goals, seconds / 60)),
+        "hold_time": dataclasses.asdict(intervals.hold_time(drops, seconds)),
+    }  # fmt: skip
+
+
+def _by_distance(events: Events) -> list[dict[str, Any]]:
+    """How many of the goals that were set were reached, by their distance; those still open at the end do not count."""
+    closed, rows = events.goal | events.ended, []
+    for low, high in zip(DISTANCES[:-1], DISTANCES[1:], strict=True):
+        group = closed & (low <= events.distance) & (events.distance < high)
+        tries, reached = int(group.sum()), int((group & events.goal).sum())
+        if tries:
+            share = dataclasses.asdict(proportion(reached, tries))
+            rows.append({"from": low, "to": high, "goals_set": tries, "reached": reached, "share": share})
+    return rows
+
+
+def proportion(successes: int, tries: int, confidence: float = 0.95) -> intervals.Estimate:
+    """A share with its exact interval. Source: Clopper and Pearson 1934, doi:10.2307/2331986."""
+    if not 0 <= successes <= tries or tries == 0:
+        raise ValueError(f"a share needs 0 <= successes <= tries and tries > 0, got {successes} of {tries}")
+    tail = (1 - confidence) / 2
+    low = stats.beta.ppf(tail, successes, tries - successes + 1) if successes else 0.0
+    high = stats.beta.ppf(1 - tail, successes + 1, tries - successes) if successes < tries else 1.0
+    return intervals.Estimate(successes / tries, float(low), float(high))
+
+
+def compare(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The expert's goals a minute over those of the best yardstick, and whether their intervals are apart."""
+    best = max((name for name in rows if name != "expert"), key=lambda name: rows[name]["goals_per_minute"]["value"])
+    own, other = rows["expert"]["goals_per_minute"], rows[best]["goals_per_minute"]
+    ratio = own["value"] / other["value"] if other["value"] > 0 else float("inf")
+    return {"best_yardstick": best, "goals_over_best": ratio, "intervals_apart": own["low"] > other["high"]}

@@ -1,0 +1,117 @@
+"""Laws: every event is counted once in each split, and the yardsticks do what their names say."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from fake_env import FakeEnv
+
+from dexgen_jax.evaluation import expert as evaluation
+from dexgen_jax.evaluation.expert import Events
+from dexgen_jax.experts.networks import ActorCritic, Expert, NetworkConfig, RunningStats
+
+ENVS, STEPS = 4, 30
+
+
+@pytest.fixture(scope="module")
+def env():
+    env = FakeEnv(goal_steps=5, episode_steps=1000)
+    n = env.hand.num_joints
+    library = type("Library", (), {})()
+    library.object_index, library.object_pose = env.library.object_index, env.library.object_pose
+    library.q = library.target = jnp.tile(jnp.asarray(env.hand.lower + env.hand.upper, jnp.float32) / 2, (3, 1))
+    env.library = library
+    assert library.q.shape == (3, n)
+    return env
+
+
+@pytest.fixture(scope="module")
+def choices(env):
+    networks = ActorCritic(NetworkConfig(actor=(8,), critic=(8,)), env.action_size)
+    params = networks.init(jax.random.PRNGKey(0), {"state": env.action_size, "privileged_state": 1})
+    stats = {"state": RunningStats.zeros(env.action_size)}
+    return evaluation.actors(env, Expert.of(networks, params, stats, made={}))
+
+
+@pytest.fixture(scope="module")
+def simulated(env, choices):
+    run = jax.jit(
+        lambda which: evaluation.simulate(env, list(choices.values()), which, jax.random.PRNGKey(1), ENVS, STEPS)
+    )
+    return {name: jax.device_get(run(i)) for i, name in enumerate(choices)}
+
+
+def test_yardsticks_do_what_their_names_say(env, choices):
+    state = jax.vmap(env.reset)(jax.random.split(jax.random.PRNGKey(0), ENVS))
+    key = jax.random.PRNGKey(2)
+    np.testing.assert_array_equal(choices["zero action"](state, key), 0)
+    random = choices["random"](state, key)
+    assert random.shape == (ENVS, env.action_size) and random.min() < -0.8 and random.max() > 0.8
+    action = choices["straight to the goal's joints"](state, key)
+    there = jax.vmap(env.step)(state, action).info["target"]  # near enough to be reached in one step
+    np.testing.assert_allclose(there, env.library.target[:1].repeat(ENVS, 0), atol=1e-5)
+    np.testing.assert_array_equal(choices["expert"](state, key).shape, (ENVS, env.action_size))
+
+
+def test_a_still_hand_moves_no_fingertip_and_random_motion_drops(simulated):
+    np.testing.assert_allclose(simulated["zero action"].tip_speed[1:], 0, atol=1e-5)
+    assert simulated["random"].tip_speed.mean() > 0.1
+    assert not simulated["zero action"].drop.any() and simulated["random"].drop.any()
+
+
+def test_goals_are_counted_as_the_task_counts_them(simulated):
+    # A goal every five steps of an episode, and a still hand has but one episode.
+    np.testing.assert_array_equal(simulated["zero action"].goal.sum(0), STEPS // 5)
+
+
+def events():
+    """Two environments for four steps, by hand: object 0 palm up, object 1 palm down; a goal each, and one drop."""
+    flags = lambda *where: np.array([[(t, e) in where for e in range(2)] for t in range(4)])  # noqa: E731
+    return Events(
+        goal=flags((1, 0), (2, 1)), drop=flags((3, 1)), blown_up=flags(), ended=flags((3, 1)),
+        object=np.tile([0, 1], (4, 1)), angle=np.tile([10.0, 170.0], (4, 1)),
+        distance=np.array([[2.0, 5.0], [2.0, 5.0], [4.0, 5.0], [4.0, 2.5]]), tip_speed=np.full((4, 2), 0.5),
+    )  # fmt: skip
+
+
+def test_splits_by_hand():
+    row = evaluation.summarise(events(), ["cube", "rod", "never"])
+    # 0.8 s in all with two goals: 150 a minute; one drop in them.
+    assert (row["goals"], row["drops"]) == (2, 1)
+    figures = [row["seconds"], row["goals_per_minute"]["value"], row["hold_time"]["value"]]
+    np.testing.assert_allclose(figures, [0.8, 150, 0.8])
+    assert set(row["by_object"]) == {"cube", "rod"} and set(row["by_gravity"]) == {"palm up", "palm down"}
+    assert row["by_object"]["rod"]["drops"] == row["by_gravity"]["palm down"]["drops"] == 1
+    np.testing.assert_allclose(row["by_object"]["cube"]["goals_per_minute"]["value"], 150)
+    # Goals set at 2 and 5 were reached, the one at 2.5 was lost with the object, the one at 4 is still open.
+    near, far = row["by_goal_distance"]
+    assert (near["from"], near["goals_set"], near["reached"]) == (0.0, 2, 1)
+    assert (far["from"], far["goals_set"], far["reached"]) == (4.5, 1, 1)
+
+
+def test_splits_add_up(simulated):
+    row = evaluation.summarise(simulated["random"], ["one", "two"])
+    for split in ("by_object", "by_gravity"):
+        for name in ("goals", "drops"):
+            assert sum(part[name] for part in row[split].values()) == row[name]
+        np.testing.assert_allclose(sum(part["seconds"] for part in row[split].values()), row["seconds"])
+
+
+def test_a_proportion_by_its_definition():
+    share = evaluation.proportion(3, 10)
+    # At the bounds, as many or more (fewer) successes have a chance of 2.5%.
+    np.testing.assert_allclose(scipy.stats.binom.sf(2, 10, share.low), 0.025, rtol=1e-6)
+    np.testing.assert_allclose(scipy.stats.binom.cdf(3, 10, share.high), 0.025, rtol=1e-6)
+    assert evaluation.proportion(0, 5).low == 0 and evaluation.proportion(5, 5).high == 1
+    with pytest.raises(ValueError, match="got 3 of 0"):
+        evaluation.proportion(3, 0)
+
+
+def test_the_comparison_is_with_the_best_yardstick():
+    estimate = lambda value: {"goals_per_minute": {"value": value, "low": 0.9 * value, "high": 1.1 * value}}  # noqa: E731
+    rows = {"expert": estimate(6.0), "zero action": estimate(0.1), "random": estimate(1.2)}
+    found = evaluation.compare(rows)
+    assert found["best_yardstick"] == "random" and found["intervals_apart"]
+    np.testing.assert_allclose(found["goals_over_best"], 5.0)
+    assert not evaluation.compare(rows | {"random": estimate(5.9)})["intervals_apart"]
