@@ -19,7 +19,7 @@ def controller():
 
     Not smaller: normalising a group of two numbers, as at width 16, makes a step of any rounding error.
     """
-    model = Model(width=64, encoder_width=16, inverse_width=16, inverse_blocks=1, sampling_steps=3, diffusion_steps=20)
+    model = Model(width=64, encoder_width=16, inverse_width=16, inverse_blocks=1, sampling_steps=2, diffusion_steps=20)
     rng, shape = np.random.default_rng(0), (model.history, windows.condition_size(model.hand))
     joints = model.hand.num_joints
     statistics = Normalizer(

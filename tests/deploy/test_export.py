@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import textwrap
 import zipfile
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def expected(controller):
 
 def run_alone(code: str, folder: Path, own: str) -> subprocess.CompletedProcess:
     """Runs `code` in a process that finds jax, numpy and the module `own` in `folder`, and nothing else."""
-    code = f"OWN = {{{own!r}}}\n" + ALONE + textwrap.dedent(code)
+    code = f"OWN = {{{own!r}}}\n" + ALONE + code
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
@@ -71,29 +70,39 @@ def test_those_ticks_met_every_event(expected):
     assert met == sum(event for event in Event if event != Event.HELD) - Event.BAD_ACTION
 
 
-def test_without_this_package_and_flax_a_hundred_actions_are_the_same(file, controller, expected, tmp_path):
-    np.savez(tmp_path / "ticks.npz", **{f"in_{k}": v for k, v in check.inputs(controller).items()})
+COPIED = """
+from exported import Exported
+tick = Exported("controller.zip", kinds=()).tick
+"""
+DOCS = (ROOT / "docs" / "deploy.md").read_text().split("runs this block -->\n```python\n")[1].split("```")[0]
+SHOWN = DOCS + "\ntick = functools.partial(tick, weights)\n"
+
+
+@pytest.mark.parametrize("loader", [COPIED, SHOWN], ids=["exported.py", "the lines in the docs"])
+def test_without_this_package_and_flax_a_hundred_actions_are_the_same(loader, file, controller, expected, tmp_path):
+    np.savez(tmp_path / "said.npz", **check.inputs(controller))
     np.savez(tmp_path / "first.npz", **check.first(controller))
     shutil.copy(file, tmp_path / "controller.zip")
     shutil.copy(exported.__file__, tmp_path / "exported.py")
     code = """
-        import exported, numpy as np
-        robot = exported.Exported("controller.zip", kinds=())
-        state, said, actions = dict(np.load("first.npz")), np.load("ticks.npz"), []
-        said = {name[3:]: said[name] for name in said.files}
-        for now in range(len(said["q"])):
-            outputs, state = robot.tick(state, {name: value[now] for name, value in said.items()})
-            actions.append(outputs["action"])
-        np.save("actions.npy", np.stack(actions))
-        for name in ("dexgen_jax", "flax"):
-            try:
-                __import__(name)
-            except ModuleNotFoundError as error:
-                print(error)
-    """
-    done = run_alone(code, tmp_path, "exported")
+import functools
+import numpy as np
+LOADER
+state, said, actions = dict(np.load("first.npz")), dict(np.load("said.npz")), []
+for now in range(len(said["q"])):
+    outputs, state = tick(state, {name: value[now] for name, value in said.items()})
+    actions.append(outputs["action"])
+np.save("actions.npy", np.stack(actions))
+for name in ("dexgen_jax", "flax", "flatbuffers"):
+    try:
+        __import__(name)
+    except ModuleNotFoundError as error:
+        print(error)
+"""
+    done = run_alone(code.replace("LOADER", loader), tmp_path, "exported")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["No module named 'dexgen_jax'", "No module named 'flax'"]
+    absent = [f"No module named '{name}'" for name in ("dexgen_jax", "flax", "flatbuffers")]
+    assert done.stdout.splitlines() == absent
     np.testing.assert_allclose(np.load(tmp_path / "actions.npy"), expected["action"], atol=1e-5)
 
 
@@ -117,7 +126,7 @@ def test_the_class_acts_like_the_controller(robot, controller):
 
 
 def test_the_contract_says_what_a_driver_needs(file, controller):
-    terms, hand = Exported(file, kinds=()).contract, controller.model.hand
+    terms, hand = json.loads(exported.read(file)["contract.json"]), controller.model.hand
     assert terms["joints"]["names"] == list(hand.joint_names) and terms["joints"]["unit"] == "rad"
     np.testing.assert_allclose(terms["joints"]["upper"], hand.upper)
     assert (terms["control_hz"], terms["history"], terms["modes"][0]) == (10.0, 4, "default")
@@ -185,7 +194,8 @@ def test_a_file_that_is_not_what_was_exported_is_refused(file, tmp_path):
 
 def test_errors_name_what_exists(robot, file, controller, tmp_path):
     q = np.zeros(16, np.float32)
-    fresh = Exported(file, kinds=())
+    fresh = copy.copy(robot)
+    fresh._state = None
     with pytest.raises(RuntimeError, match=r"call reset\(q\)"):
         fresh.act(q, q)
     robot.reset(q)
