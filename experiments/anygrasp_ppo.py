@@ -33,7 +33,7 @@ def build_env(config: ConfigDict) -> registry.Env:
     folder = config.grasps or Path(config.run_dir) / "grasps"
     grasps = [library.load(folder, name, hand.name) for name in names]
     graph = library.assemble(grasps, override(library.GraphConfig(), config.graph.to_dict()))
-    return registry.load("anygrasp", config.env.to_dict(), engine=engine, library=graph)
+    return registry.load(config.get("task", "anygrasp"), config.env.to_dict(), engine=engine, library=graph)
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:

@@ -12,6 +12,7 @@ OBJECTS = {"smoke": "cube_55,sphere_64,cylinder_56_60", "laptop": "starter", "gp
 
 def get_config(size: str = "laptop") -> ConfigDict:
     config = ConfigDict()
+    config.task = "anygrasp"  # see dexgen_jax/envs/registry.py
     config.run_dir = "runs/expert"  # folder of the run
     config.grasps = ""  # folder of grasp files; empty is <run_dir>/grasps
     config.seed = 0
@@ -37,6 +38,20 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.env.reward.success = 10.0  # per goal held
     config.env.reward.drop = -3.0  # per drop
     config.env.reward.tip_speed = 0.0  # per m/s of the fingertips: negative makes a calm expert
+    # Styles: factors on tip_speed and on the weights of action, torque and work, drawn once an episode. The presets
+    # of one policy that is shown them: calm (3, 1), quick (0, 1), gentle (1, 3), firm (1, 0.3).
+    config.env.style = ConfigDict()
+    config.env.style.tip_speed = (1.0, 1.0)  # range of the factor
+    config.env.style.effort = (1.0, 1.0)  # range of the factor
+    config.env.style.shown = False  # the policy sees both factors
+    config.env.curriculum = ConfigDict()  # from an easier task to this one, by success; level 1 is this one
+    config.env.curriculum.start = 1.0  # level at the start
+    config.env.curriculum.step = 0.0  # change of the level after an iteration; 0 is no curriculum
+    config.env.curriculum.rise_at = 4.0  # goals a minute above which the level rises
+    config.env.curriculum.fall_at = 2.0  # goals a minute below which it falls
+    config.env.curriculum.tolerance = 1.3  # factor on the tolerances at level 0
+    config.env.curriculum.nearest_of = 4  # goals of which at level 0 the nearest is set
+    config.env.curriculum.gravity_angle = 0.5  # rad around palm-up at level 0
     config.env.randomization = ConfigDict()
     config.env.randomization.gravity_angle = 3.1416  # rad around palm-up; pi is any direction
 

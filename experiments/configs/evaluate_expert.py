@@ -1,0 +1,35 @@
+"""Settings of evaluate_expert.py: the expert, the sets of objects, and how long to look.
+
+Reproduces: see the script. Time on 2 cores: smoke 2 min, laptop 2 min for each set of objects.
+Command: python experiments/evaluate_expert.py --config=experiments/configs/evaluate_expert.py:laptop
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(size: str = "laptop") -> ConfigDict:
+    config = ConfigDict()
+    config.run_dir = "runs/expert"  # folder of the run
+    config.expert = ""  # folder of a trained expert; empty is <run_dir>/expert
+    config.grasps = ""  # folder of grasp files; empty is <run_dir>/grasps
+    config.seed = 0
+    # Sets of the catalogue, or object names with commas; each is evaluated by itself and needs its grasps.
+    config.sets = {"smoke": ("cube_55,sphere_64",), "laptop": ("starter",), "gpu": ("train", "held_out")}[size]
+    config.engine = "auto"  # physics backend: auto, native, mjx or warp
+    config.threads = 0  # of the native backend; 0 is all cores
+    config.num_envs = {"smoke": 32, "laptop": 256, "gpu": 2048}[size]
+    config.seconds = {"smoke": 6.0, "laptop": 60.0, "gpu": 300.0}[size]  # s each environment is simulated for
+
+    config.graph = ConfigDict()
+    config.graph.neighbours = 16 if size != "smoke" else 8  # goals to draw from at each grasp
+    config.graph.min_angle = 0.55  # rad: goals lie outside the success tolerance
+
+    config.film = ConfigDict()
+    config.film.seconds = {"smoke": 2.0, "laptop": 10.0, "gpu": 20.0}[size]  # s; 0 makes no film
+    config.film.traced = 16  # environments of which the most typical is shown
+    config.film.width = 320  # pixels
+    config.film.height = 240
+
+    config.env = ConfigDict()  # changes to the task the expert was trained in (fields of AnygraspConfig)
+    config.env.episode_steps = 100_000  # control steps: no time limit, an object is held until it drops
+    return config
