@@ -51,7 +51,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
             while len(grasps) < size:
                 batch, before = grasps.made["batches"], len(grasps)
                 refuse_hopeless(grasps, settings, config.min_share)
-                found = jax.device_get(attempt(jax.random.fold_in(key, batch), index, growth.known(grasps, size)))
+                found = jax.device_get(attempt(jax.random.fold_in(key, batch), index, growth.known(grasps)))
                 grasps = growth.add(grasps, found)
                 library.save(folder, grasps)
                 bar.advance(min(len(grasps), size) - before, object=name)

@@ -66,7 +66,7 @@ def propose(key: jax.Array, hand: Hand, surface: Surface, params: ObjectParams, 
     clear = overlap.depth(hand, q, params, pose) < config.max_depth
     passed = jnp.cumprod(jnp.stack([balanced, miss < config.max_miss, clear]).astype(jnp.int32)).sum()
     goal = press(hand, q, contacts, pose, finger, config.press)
-    return Candidate(jnp.concatenate([q, pose]), goal, passed)
+    return Candidate(jnp.concatenate([q, pose]), goal, passed, merit=jnp.zeros(()))
 
 
 def draw_set(key: jax.Array, hand: Hand, surface: Surface, config: ContactConfig) -> tuple[ContactSet, jax.Array]:

@@ -23,15 +23,17 @@ from dexgen_jax.physics.engine import Engine
 # Maker -> its own checks. A grasp's `source` is the maker's place in this order.
 MAKERS = {"cup": (), "contacts": contacts.CHECKS, "search": search.CHECKS}
 _SURFACE_POINTS = 2048
+_KNOWN = 1024  # grasps that search knows of, a random subsample as in the paper
+_PART = 64  # proposals made at once
 
 
 @dataclasses.dataclass(frozen=True)
 class GrowthConfig:
     """A batch: how many candidates each maker proposes, and how many of those that pass its checks physics tries."""
 
-    cup: tuple[int, int] = (192, 192)
-    contacts: tuple[int, int] = (384, 64)
-    search: tuple[int, int] = (320, 224)
+    cup: tuple[int, int] = (256, 256)
+    contacts: tuple[int, int] = (256, 48)
+    search: tuple[int, int] = (448, 160)  # the newest are tried: proposing more of them covers more, and holds less
     propose: ContactConfig = ContactConfig()
     expand: SearchConfig = SearchConfig()
     settle: SettleConfig = SettleConfig()
@@ -85,7 +87,8 @@ def attempt(
     batches, tried, counts = [], [], {}
     for name, checks in MAKERS.items():
         proposals, places = getattr(config, name)
-        proposed = jax.vmap(make[name])(jax.random.split(keys[name], proposals))
+        # In parts: search compares each proposal with all known grasps in all their symmetric turns.
+        proposed = jax.lax.map(make[name], jax.random.split(keys[name], proposals), batch_size=_PART)
         passed = proposed.passed
         if name == "search":  # nothing is known yet: what it made of the padding is nothing
             passed = jnp.where(known.count > 0, passed, -1)
@@ -105,16 +108,16 @@ def attempt(
 
 
 def _choose(proposed: Candidate, sound: jax.Array, places: int) -> tuple[Candidate, jax.Array]:
-    """The first `places` candidates, sound ones first, and which of them are sound."""
-    order = jnp.argsort(~sound, stable=True)[:places]
+    """The `places` best candidates, sound ones first and among them by merit, and which of them are sound."""
+    order = jnp.argsort(-jnp.where(sound, proposed.merit, -jnp.inf), stable=True)[:places]
     return jax.tree.map(lambda x: x[order], proposed), sound[order]
 
 
-def known(grasps: ObjectGrasps, size: int) -> Known:
-    """The first `size` grasps of a library as search needs them: padded, for compiled programs have fixed shapes."""
-    pad = lambda rows: jnp.asarray(np.pad(rows[:size], ((0, max(size - len(rows), 0)), (0, 0))), jnp.float32)  # noqa: E731
-    count = jnp.asarray(min(len(grasps), size), jnp.int32)
-    return Known(pad(grasps.q), pad(grasps.target), pad(grasps.object_pose), count)
+def known(grasps: ObjectGrasps) -> Known:
+    """Some of a library's grasps as search needs them: padded, for compiled programs have fixed shapes."""
+    rows = np.random.default_rng(len(grasps)).permutation(len(grasps))[:_KNOWN]  # the same after a restart
+    pad = lambda x: jnp.asarray(np.pad(x[rows], ((0, _KNOWN - len(rows)), (0, 0))), jnp.float32)  # noqa: E731
+    return Known(pad(grasps.q), pad(grasps.target), pad(grasps.object_pose), jnp.asarray(len(rows), jnp.int32))
 
 
 def begin(hand: Hand, object_name: str, made: dict) -> ObjectGrasps:

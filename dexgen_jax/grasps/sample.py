@@ -21,6 +21,7 @@ class Candidate:
     qpos: jax.Array  # (n + 7,) joints [rad], object position [m] and quaternion w x y z, palm frame
     goal: jax.Array  # (n,) rad, where the fingers are sent to close
     passed: jax.Array  # () int32, how many of its maker's geometric checks it has passed
+    merit: jax.Array  # () its maker's word on which of several sound candidates to try first
 
 
 def cupped(key: jax.Array, hand: Hand, spread: float = 1.0) -> jax.Array:
@@ -41,4 +42,4 @@ def cup(key: jax.Array, hand: Hand) -> Candidate:
     qpos = cupped(key_start, hand)
     far = jax.random.uniform(key_closing, minval=CLOSING[0], maxval=CLOSING[1])
     goal = jnp.clip(qpos[: hand.num_joints] + far * hand.prior.closing, hand.lower, hand.upper)
-    return Candidate(qpos, goal, jnp.zeros((), jnp.int32))
+    return Candidate(qpos, goal, passed=jnp.zeros((), jnp.int32), merit=jnp.zeros(()))

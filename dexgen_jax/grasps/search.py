@@ -26,7 +26,7 @@ CHECKS = ("balanced", "clear")  # what `Candidate.passed` counts here
 class SearchConfig:
     """How known grasps are moved."""
 
-    share: tuple[float, float] = (0.1, 0.5)  # of the way to the random place, drawn evenly
+    share: tuple[float, float] = (0.1, 0.6)  # of the way to the random place, drawn evenly
     spread: float = 1.5  # random places are drawn from the hand's prior, this many times as wide
     touch: float = 0.003  # m from the surface at which a fingertip counts as a contact
     fix_steps: int = 6  # of inverse kinematics, to bring those fingertips back to the surface
@@ -69,7 +69,15 @@ def expand(
     clear = overlap.depth(hand, fixed_q, params, new_pose) < config.max_depth
     passed = jnp.cumprod(jnp.stack([held, clear]).astype(jnp.int32)).sum()
     goal = jnp.clip(fixed_q + known.target[near] - q, hand.lower, hand.upper)
-    return Candidate(jnp.concatenate([fixed_q, new_pose]), goal, passed)
+    news = novelty(new_pose, known, turns, config.metric)
+    return Candidate(jnp.concatenate([fixed_q, new_pose]), goal, passed, merit=news)
+
+
+def novelty(pose: jax.Array, known: Known, turns: jax.Array, metric: Metric) -> jax.Array:
+    """Returns how far () [units] an object pose (7,) is from that of any known grasp, whatever the joints."""
+    of_objects = dataclasses.replace(metric, joint_unit=jnp.inf)
+    far, _ = metrics.to_all(known.q[:1], pose[None], known.q, known.object_pose, of_objects, turns)
+    return jnp.min(jnp.where(jnp.arange(len(known.q)) < known.count, far[0], jnp.inf))
 
 
 def interpolate(

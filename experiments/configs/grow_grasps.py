@@ -18,10 +18,10 @@ SIZES = {
 }
 # What each maker proposes in a batch, and how many of those that pass its geometric checks physics tries.
 BATCHES = {
-    "smoke": dict(cup=(80, 80), contacts=(96, 16), search=(128, 80)),
-    "laptop": dict(cup=(192, 192), contacts=(384, 64), search=(320, 224)),
-    "shipped": dict(cup=(192, 192), contacts=(384, 64), search=(320, 224)),
-    "gpu": dict(cup=(3072, 3072), contacts=(6144, 1024), search=(6144, 4096)),
+    "smoke": dict(cup=(96, 96), contacts=(64, 16), search=(128, 48)),
+    "laptop": dict(cup=(256, 256), contacts=(256, 48), search=(448, 160)),
+    "shipped": dict(cup=(256, 256), contacts=(256, 48), search=(448, 160)),
+    "gpu": dict(cup=(4096, 4096), contacts=(4096, 1024), search=(7168, 3072)),
 }
 
 

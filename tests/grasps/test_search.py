@@ -1,0 +1,83 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dexgen_jax.grasps import metric, search, symmetry
+from dexgen_jax.grasps.metric import Metric
+from dexgen_jax.grasps.search import Known, SearchConfig
+from dexgen_jax.hand import allegro, kinematics, rotation
+from dexgen_jax.objects import catalog
+
+HAND = allegro.load()
+BALL = jax.tree.map(jnp.asarray, catalog.load("sphere_64"))
+CONFIG = SearchConfig()
+
+
+def _grasp(quat):
+    return jnp.asarray(HAND.prior.joint_mean, jnp.float32), jnp.array([0.05, 0, 0.01, *quat], jnp.float32)
+
+
+def test_interpolation_starts_ends_and_passes_the_middle():
+    (q, pose), (place_q, place_pose) = _grasp([1, 0, 0, 0]), _grasp([np.cos(0.4), 0, np.sin(0.4), 0])
+    place_q, place_pose = place_q + 0.2, place_pose.at[0].add(0.02)
+    way = lambda share: search.interpolate(q, pose, place_q, place_pose, share, symmetry.NONE)  # noqa: E731
+    for share in (0.0, 0.5, 1.0):
+        new_q, new_pose = way(share)
+        np.testing.assert_allclose(new_q, q + 0.2 * share, atol=1e-6)
+        expected = [0.05 + 0.02 * share, 0, 0.01, np.cos(0.4 * share), 0, np.sin(0.4 * share), 0]
+        np.testing.assert_allclose(new_pose, expected, atol=1e-6)
+
+
+def test_a_cube_turns_the_short_way_and_a_ball_not_at_all():
+    (q, pose), (place_q, place_pose) = _grasp([1, 0, 0, 0]), _grasp([np.cos(0.6), np.sin(0.6), 0, 0])
+    for name, angle in (("cube_55", np.pi / 2 - 1.2), ("sphere_64", 0.0)):
+        turns = symmetry.group(catalog.load(name))
+        _, new = search.interpolate(q, pose, place_q, place_pose, jnp.asarray(1.0), turns)
+        np.testing.assert_allclose(rotation.angle_between(new[3:], pose[3:]), angle, atol=1e-3)
+
+
+def test_fixed_contacts_are_back_on_the_surface_and_the_others_stay():
+    q, pose = _grasp([1, 0, 0, 0])
+    tips = np.asarray(kinematics.keypoints(HAND, q)[: HAND.num_tips])
+    air = np.linalg.norm(tips - np.asarray(pose[:3]), axis=1) - 0.032 - HAND.tip_radius
+    contact = jnp.zeros(HAND.num_tips, bool).at[int(np.argmin(np.abs(air)))].set(True)
+    fixed = search.fix_contacts(HAND, q, BALL, pose, contact, 20)
+    new = np.asarray(kinematics.keypoints(HAND, fixed)[: HAND.num_tips])
+    left = np.linalg.norm(new - np.asarray(pose[:3]), axis=1) - 0.032 - HAND.tip_radius
+    assert np.abs(air).min() > 0.002 and abs(left[np.asarray(contact)][0]) < 5e-4
+    np.testing.assert_allclose(new[~np.asarray(contact)], tips[~np.asarray(contact)], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def known(grasps):
+    """The validated grasps of the ball, with padding that is nearer to everything than they are."""
+    ball = grasps[1]
+    pad = lambda rows: jnp.asarray(np.concatenate([rows, np.repeat(rows.mean(0)[None], 5, axis=0)]))  # noqa: E731
+    return Known(pad(ball.q), pad(ball.target), pad(ball.object_pose), jnp.asarray(len(ball)))
+
+
+def test_expansion_moves_the_nearest_known_grasp_a_part_of_the_way(known):
+    turns = symmetry.group(catalog.load("sphere_64"))
+    keys = jax.random.split(jax.random.PRNGKey(0), 40)
+    new = jax.jit(jax.vmap(lambda key: search.expand(key, HAND, known, BALL, turns, CONFIG)))(keys)
+    sound = np.asarray(new.passed) == len(search.CHECKS)
+    assert 8 <= sound.sum()
+    pose = np.asarray(new.qpos[:, HAND.num_joints :])
+    assert np.abs(pose[:, :3]).max() < 0.2
+    np.testing.assert_allclose(np.linalg.norm(pose[:, 3:], axis=1), 1.0, atol=1e-5)
+    novel = jax.vmap(lambda p: search.novelty(p, known, turns, Metric()))(new.qpos[:, HAND.num_joints :])
+    np.testing.assert_allclose(new.merit, novel, atol=1e-4)
+    assert (np.asarray(new.merit) > 0.05).mean() > 0.9
+    assert (np.asarray(new.goal) >= HAND.lower - 1e-6).all() and (np.asarray(new.goal) <= HAND.upper + 1e-6).all()
+
+
+def test_novelty_is_the_distance_to_the_nearest_object_pose_and_padding_does_not_count(known):
+    turns = symmetry.NONE
+    count = int(known.count)
+    own = jax.vmap(lambda pose: search.novelty(pose, known, turns, Metric()))(known.object_pose[:count])
+    np.testing.assert_allclose(own, 0.0, atol=6e-3)
+    place = known.object_pose[count]  # a row of padding
+    far = jax.vmap(lambda pose: metric.distance(known.q[0], place, known.q[0], pose, Metric(), turns)[0])
+    expected = float(far(known.object_pose[:count]).min())
+    np.testing.assert_allclose(search.novelty(place, known, turns, Metric()), expected, atol=1e-2)
