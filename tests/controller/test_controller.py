@@ -163,23 +163,23 @@ def robot(tiny, untrained):
     return robot
 
 
-def test_a_saved_controller_acts_the_same(tiny, untrained, tmp_path):
-    first = Controller(tiny, untrained, seed=3)
-    first.save(tmp_path / "controller", {"dataset": "none"})
-    second = Controller.from_pretrained(tmp_path / "controller", seed=3)
-    assert second.model == tiny
-    for each in (first, second):
-        each.reset(MIDDLE)
-    for alpha in (0.0, 500.0):
-        actions = [each.act(MIDDLE, MIDDLE, MIDDLE + 0.1, alpha=alpha)[0] for each in (first, second)]
-        np.testing.assert_array_equal(*actions)
-    # The same numbers come from the pure function, with the key split as the class does it.
-    _, key = jax.random.split(jax.random.PRNGKey(3))
-    state, asked = controller.reset(tiny, MIDDLE, MIDDLE), commands.joints(HAND, MIDDLE, jnp.asarray(MIDDLE + 0.1))
-    action, *_ = controller.act(tiny, untrained, state, MIDDLE, MIDDLE, asked, 0, jnp.float32(0), key)
-    second = Controller(tiny, untrained, seed=3)
-    second.reset(MIDDLE)
-    np.testing.assert_allclose(second.act(MIDDLE, MIDDLE, MIDDLE + 0.1, alpha=0.0)[0], action, atol=1e-5)
+def test_a_saved_controller_acts_the_same_and_as_the_pure_function(act, tiny, untrained, robot, tmp_path):
+    robot.save(tmp_path / "controller", {"dataset": "none"})
+    loaded = Controller.from_pretrained(tmp_path / "controller", seed=4)
+    assert loaded.model == tiny
+    loaded.reset(MIDDLE)
+    robot.state, robot._key = loaded.state, loaded._key
+    _, key = jax.random.split(jax.random.PRNGKey(4))
+    asked = commands.joints(HAND, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE + 0.1))
+    inputs = asked, np.int32(0), np.float32(500), key, np.float32(0), np.bool_(False)
+    pure, *_ = act(untrained, loaded.state, MIDDLE, MIDDLE, *inputs)
+    first, second = (each.act(MIDDLE, MIDDLE, MIDDLE + 0.1, alpha=500.0)[0] for each in (robot, loaded))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, pure, atol=1e-5)
+    # Randomness goes on, the same in both.
+    again, too = (each.act(MIDDLE, MIDDLE, MIDDLE + 0.1, alpha=0.0)[0] for each in (robot, loaded))
+    np.testing.assert_array_equal(again, too)
+    assert (again != first).any()
 
 
 def test_strength_and_alpha_say_the_same(robot):
@@ -192,21 +192,18 @@ def test_strength_and_alpha_say_the_same(robot):
 
 def test_all_kinds_of_commands_are_heard(robot):
     now, then = (np.asarray(kinematics.keypoints(HAND, jnp.asarray(q))) for q in (MIDDLE, MIDDLE + 0.05))
-    said = {
-        "joints": MIDDLE + 0.05, "keypoint_offsets": then - now, "tip_offsets": (then - now)[:4], "tip_positions": then[:4],
-    }  # fmt: skip
-    assert set(said) == set(commands.KINDS)
-    for kind, command in said.items():
+    all_kinds = (MIDDLE + 0.05, then - now, (then - now)[:4], then[:4])
+    for kind, command in zip(commands.KINDS, all_kinds, strict=True):
         _, seen = robot.act(MIDDLE, MIDDLE, command, kind=kind, strength=np.inf)
         assert seen.distance < 1e-5
         np.testing.assert_allclose(seen.motion[:, :4], np.tile((then - now)[:4], (2, 1, 1)), atol=1e-5)
 
 
-def test_without_a_command_the_prior_moves_the_hand(tiny, untrained):
-    free, told = (Controller(tiny, untrained, seed=3) for _ in range(2))
-    for each in (free, told):
-        each.reset(MIDDLE)
-    np.testing.assert_array_equal(free.act(MIDDLE, MIDDLE)[0], told.act(MIDDLE, MIDDLE, MIDDLE + 1, alpha=0.0)[0])
+def test_without_a_command_the_prior_moves_the_hand(robot):
+    before = robot.state, robot._key
+    free, _ = robot.act(MIDDLE, MIDDLE)
+    robot.state, robot._key = before
+    np.testing.assert_array_equal(free, robot.act(MIDDLE, MIDDLE, MIDDLE + 1, alpha=0.0)[0])
 
 
 def test_after_the_first_reset_nothing_compiles(robot):
