@@ -37,6 +37,7 @@ STAGES = {
     "train_controller": "controller",
     "evaluate_assist": "evaluation",
 }
+MAY_GROW = ("iterations",)  # keys of a begun stage that may be raised: to learn for longer is to go on
 CONFIG_FILE = "stage_config.json"
 VERSIONS_FILE = "versions.json"
 PACKAGES = "dexgen_jax jax jaxlib numpy flax optax orbax-checkpoint mujoco mujoco-mjx brax tensorstore".split()
@@ -60,8 +61,6 @@ def main(run: Run, argv: list[str] | None = None, again: bool = False) -> None:
             return
         config = command_line.read(argv, default)
         prepare_jax()
-        done = Path(config.run_dir) / folder / run_log.RESULT_FILE
-        was_done = done.exists()
         result = run_stage(run, config, folder, again)
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
@@ -71,8 +70,6 @@ def main(run: Run, argv: list[str] | None = None, again: bool = False) -> None:
             raise
         print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
         sys.exit(2)
-    if was_done and not again:
-        print(f"done already: {done}; delete {done.parent} to do it again", file=sys.stderr)
     if jax.process_index() == 0:
         print(run_log.to_json(result), flush=True)
 
@@ -90,6 +87,8 @@ def run_stage(run: Run, config: ConfigDict, folder: str, again: bool = False) ->
         begin = time.monotonic()
         result = {**run(config, log), "minutes": round((time.monotonic() - begin) / 60, 2)}
         log.finish(result)
+    else:
+        print(f"done already: {log.folder}; delete {log.folder} to do it again", file=sys.stderr)
     log.close()
     return result
 
@@ -130,7 +129,8 @@ def distributed_arguments(environment: Mapping[str, str]) -> dict[str, Any] | No
 def record(config: ConfigDict, folder: Path) -> None:
     """Writes the resolved config and the versions beside the stage, or refuses a folder that was begun with others.
 
-    The run folder itself may have moved; other versions are only said.
+    The run folder itself may have moved; other versions are only said. What may grow is raised in place: the stage goes
+    on from its last checkpoint, and a result of fewer iterations is no longer one.
     """
     path = folder / CONFIG_FILE
     if not path.exists():
@@ -138,13 +138,17 @@ def record(config: ConfigDict, folder: Path) -> None:
         run_log.atomic_write(path, run_log.to_json(config.to_dict(), indent=2) + "\n")
         return
     now, begun = _comparable(run_log.to_json(config.to_dict())), _comparable(path.read_text())
-    for key in [*now, *begun]:
+    changed = [key for key in [*now, *begun] if begun.get(key, "not there") != now.get(key, "not there")]
+    for key in changed:
         before, after = begun.get(key, "not there"), now.get(key, "not there")
-        if before != after:
+        if key not in MAY_GROW or not after > before:
             raise ValueError(
                 f"{folder} was begun with {key} = {before!r}, and now it is {after!r}: go on with the old value, "
                 f"choose another --config.run_dir, or delete {folder} to do it again"
             )
+    if changed:
+        (folder / run_log.RESULT_FILE).unlink(missing_ok=True)
+        run_log.atomic_write(path, run_log.to_json(config.to_dict(), indent=2) + "\n")
     _say_other_versions(folder)
 
 

@@ -11,7 +11,7 @@ import launch
 import pytest
 from ml_collections import ConfigDict
 
-CONFIG = '''
+CONFIG = """
 from ml_collections import ConfigDict
 
 SIZES = {"smoke": 1, "laptop": 3}
@@ -27,7 +27,7 @@ def get_config(size="laptop"):
     config.render = True
     config.name = ""
     return config
-'''
+"""
 
 STAGE = '''
 """Toy stage: counts how often it ran."""
@@ -112,6 +112,22 @@ def test_another_config_in_the_same_folder_is_refused_by_its_first_key(capsys, s
     error = refused(capsys, stage, "--config.ppo.num_envs=4", "--config.seed=1")
     assert "runs/toy/toy_stage was begun with" in error and "another --config.run_dir" in error
     assert "ppo.num_envs = 3, and now it is 4" in error
+
+
+def test_iterations_may_be_raised_and_the_stage_goes_on(capsys, stage, monkeypatch):
+    monkeypatch.setattr(launch, "MAY_GROW", ("seed",))
+    stage("--config.seed=4")
+    assert result(capsys)["calls"] == 1
+    error = refused(capsys, stage, "--config.seed=3")
+    assert "was begun with seed = 4, and now it is 3" in error
+    error = refused(capsys, stage, "--config.seed=5", "--config.ppo.num_envs=4")
+    assert "ppo.num_envs = 3, and now it is 4" in error  # and nothing was changed:
+    stage("--config.seed=4")
+    assert "done already" in capsys.readouterr().err
+    stage("--config.seed=5")
+    assert result(capsys)["calls"] == 2
+    stage("--config.seed=5")
+    assert "done already" in capsys.readouterr().err
 
 
 def test_a_run_folder_may_move(capsys, stage, tmp_path):
