@@ -123,17 +123,37 @@ def test_a_batch_that_cannot_be_shared_out_is_refused():
         ppo.PPOConfig(num_envs=64, horizon=8, minibatches=5)
 
 
-def test_two_devices_agree_under_shard_map_and_under_pmap():
+def test_an_observation_that_is_no_number_is_named(begin, learn):
+    state = begin()
+    broken = state.env.replace(obs=state.env.obs | {"state": state.env.obs["state"].at[3, 1].set(jnp.inf)})
+    metrics = {name: float(value) for name, value in learn(state.replace(env=broken))[1].items()}
+    with pytest.raises(FloatingPointError, match="obs/state"):
+        ppo.check_finite(metrics, 1)
+
+
+def test_several_seeds_learn_at_once_as_they_would_alone(begin, learn):
+    both = jax.tree.map(lambda *x: jnp.stack(x), begin(0), begin(1))
+    together, _ = jax.jit(jax.vmap(lambda state: ppo.iteration(ENV, NETWORKS, CONFIG, state)))(both)
+    for number in (0, 1):
+        alone, _ = learn(begin(number))
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a[number], b, rtol=1e-3, atol=1e-4),  # noqa: B023
+            together.params, alone.params,
+        )  # fmt: skip
+
+
+def test_devices_agree_under_shard_map_and_under_pmap_however_many_they_are():
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
     }
-    script = Path(__file__).with_name("two_devices.py")
+    script = Path(__file__).with_name("devices.py")
     done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout.splitlines()[-1])
-    assert result["devices"] == 2
+    assert result["devices"] == 4
     assert result["parameters_shard_map_to_pmap"] < 1e-6
+    assert result["parameters_one_to_two"] < 1e-5 and result["parameters_one_to_four"] < 1e-5
     assert result["parameters_between_devices"] == 0 and result["statistics_between_devices"] == 0
     assert result["parameters_moved"] > 1e-3
     assert result["noise_differs"] and result["native_physics_is_the_same"]

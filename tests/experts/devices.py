@@ -1,4 +1,5 @@
-"""Run with two host devices by test_ppo.py: one iteration under shard_map and under pmap; prints how they differ."""
+"""Run with four host devices by test_ppo.py: one iteration under shard_map and under pmap, and what 1, 2 and 4 devices
+learn from the same batch; prints how they differ."""
 
 import functools
 import json
@@ -10,7 +11,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from toy_env import Walk
 
-from dexgen_jax.experts import ppo
+from dexgen_jax.experts import ppo, rollout
 from dexgen_jax.experts.networks import ActorCritic, NetworkConfig
 from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
@@ -18,7 +19,7 @@ from dexgen_jax.physics import engine as engines
 from dexgen_jax.physics import world as worlds
 
 ENV = Walk()
-MESH = jax.make_mesh((2,), ("data",))
+MESH = jax.make_mesh((2,), ("data",), devices=jax.devices()[:2])
 CONFIG = ppo.PPOConfig(num_envs=8, horizon=4, epochs=2, minibatches=2)
 NETWORKS = ActorCritic(NetworkConfig(actor=(8,), critic=(8,)), ENV.action_size)
 
@@ -37,6 +38,16 @@ def native_physics_is_the_same():
     mapped = jax.shard_map(fall, mesh=MESH, in_specs=P("data"), out_specs=P("data"), check_vma=False)
     shared = jax.jit(mapped)(jax.device_put(qpos, NamedSharding(MESH, P("data"))))
     return bool((np.asarray(shared) == np.asarray(jax.jit(fall)(qpos))).all())
+
+
+def learned(state, steps, count):
+    """The parameters after `count` devices have shared out the environments of one rollout."""
+    mesh = jax.make_mesh((count,), ("data",), devices=jax.devices()[:count])
+    # One minibatch: more would be other samples together on other numbers of devices.
+    whole = ppo.PPOConfig(**{**vars(CONFIG), "minibatches": 1, "epochs": 3})
+    learn = lambda steps: ppo.learn(NETWORKS, whole, state, steps, jax.random.PRNGKey(1), "data")[0].params  # noqa: E731
+    mapped = jax.shard_map(learn, mesh=mesh, in_specs=P(None, "data"), out_specs=P(), check_vma=False)
+    return jax.jit(mapped)(jax.device_put(steps, NamedSharding(mesh, P(None, "data"))))
 
 
 def main():
@@ -60,12 +71,19 @@ def main():
     place = jax.pmap(step, axis_name="data")(twins)[0].env.pipeline_state
 
     first, second = (jax.tree.map(lambda x, i=i: x[i], pmapped) for i in (0, 1))
+    policy = lambda obs, key: NETWORKS.policy(start.params, start.stats, obs).sample(key)  # noqa: E731
+    _, steps = rollout.rollout(ENV, policy, start.env, jax.random.PRNGKey(2), CONFIG.horizon)
+    batch = jax.device_get((start, steps))  # on no device yet
+    alone, by_two, by_four = (jax.device_get(learned(*batch, count)) for count in (1, 2, 4))
+
     print(json.dumps({
         "devices": jax.device_count(),
         "parameters_shard_map_to_pmap": largest_difference(sharded.params, first.params),
         "parameters_between_devices": largest_difference(first.params, second.params),
         "statistics_between_devices": largest_difference(first.stats, second.stats),
         "parameters_moved": largest_difference(first.params, start.params),
+        "parameters_one_to_two": largest_difference(alone, by_two),
+        "parameters_one_to_four": largest_difference(alone, by_four),
         "noise_differs": bool(np.abs(place[0] - place[1]).max() > 0),
         "native_physics_is_the_same": native_physics_is_the_same(),
     }))  # fmt: skip

@@ -1,0 +1,118 @@
+"""Laws: only turning about the long axis, the commanded way, is paid; tilting and leaving the place cost."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from brax.envs.wrappers import training as wrappers
+
+from dexgen_jax.envs import registry
+from dexgen_jax.envs.fine_rotation import (
+    FineRotation,
+    FineRotationConfig,
+    _between_axes,
+    long_axis,
+    tracking,
+    turned,
+)
+from dexgen_jax.hand import rotation
+from dexgen_jax.objects import catalog
+
+COUNT, STEPS, STEP = 16, 7, 0.05
+AXIS = jnp.array([0.0, 0.6, 0.8])
+
+
+def quat(vector):
+    return rotation.from_rotation_vector(jnp.asarray(vector))
+
+
+@pytest.mark.parametrize("name, axis", [("cylinder_40_90", [0, 0, 1]), ("box_50_50_80", [0, 0, 1])])
+def test_the_long_axis_is_that_of_the_length(name, axis):
+    found = long_axis(jax.tree.map(jnp.asarray, catalog.load(name)))
+    np.testing.assert_allclose(np.abs(found), axis, atol=1e-3)
+
+
+def test_a_turn_about_the_axis_counts_however_the_object_lies():
+    before = quat([0.3, -1.0, 0.5])
+    after = rotation.multiply(before, quat(0.2 * AXIS))
+    np.testing.assert_allclose(turned(before, after, AXIS), 0.2, atol=1e-5)
+    np.testing.assert_allclose(turned(after, before, AXIS), -0.2, atol=1e-5)
+    across = rotation.multiply(before, quat([0.2, 0.0, 0.0]))  # at a right angle to the axis
+    np.testing.assert_allclose(turned(before, across, AXIS), 0.0, atol=1e-5)
+
+
+def test_tracking_by_hand():
+    speeds = jnp.array([0.5, 0.25, 0.0, 1.0, -0.5, -9.0])
+    np.testing.assert_allclose(jax.vmap(lambda v: tracking(v, 0.5))(speeds), [1, 0.5, 0, 0, -1, -1], atol=1e-6)
+    np.testing.assert_allclose(jax.vmap(lambda v: tracking(-v, -0.5))(speeds), [1, 0.5, 0, 0, -1, -1], atol=1e-6)
+
+
+def test_tilt_is_the_shortest_turn_between_axes():
+    x, y = jnp.eye(3)[:2]
+    np.testing.assert_allclose(_between_axes(x, y), [0, 0, np.pi / 2], atol=1e-6)
+    np.testing.assert_allclose(_between_axes(x, x), [0, 0, 0], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def env(engine, library):
+    """The task on a physics that turns every object by 0.05 rad about its long axis in each step, and nothing else."""
+
+    def turn(state, ctrl, world):
+        n = ctrl.shape[0]
+        after = rotation.multiply(state.qpos[n + 3 :], quat(STEP * long_axis(world.object)))
+        return state.replace(qpos=state.qpos.at[n + 3 :].set(after))
+
+    overrides = {"turn": 2.5 * STEP, "speed": (0.4, 1.0), "randomization.start_joints": 0.0}
+    config = registry.override(FineRotationConfig(), overrides)
+    return FineRotation(config, dataclasses.replace(engine, advance=turn), library)
+
+
+@pytest.fixture(scope="module")
+def lived(env):
+    """The states of a few environments at rest, (STEPS + 1, COUNT, ...), under brax's own wrappers."""
+    wrapped = wrappers.EpisodeWrapper(wrappers.VmapWrapper(env), episode_length=STEPS, action_repeat=1)
+    first = jax.jit(wrapped.reset)(jax.random.split(jax.random.PRNGKey(0), COUNT))
+    still = jnp.zeros((COUNT, env.action_size))
+    step = lambda state, _: (then := wrapped.step(state, still), then)  # noqa: E731
+    _, states = jax.jit(lambda s: jax.lax.scan(step, s, None, length=STEPS))(first)
+    return jax.tree.map(lambda a, b: np.concatenate([np.asarray(a)[None], np.asarray(b)]), first, states)
+
+
+def test_commands_go_either_way_at_speeds_of_the_range(env, lived):
+    command = lived.info["command"]
+    assert (np.abs(command) >= 0.4).all() and (np.abs(command) <= 1.0).all()
+    assert 0 < (command[0] > 0).sum() < COUNT
+    np.testing.assert_array_equal(lived.obs["state"][..., -1], command)  # the policy is told
+    assert lived.obs["state"].shape[2:] == env.observation_size["state"]
+
+
+def test_turning_the_commanded_way_is_progress_and_the_other_way_is_not(lived):
+    command = lived.info["command"][:-1]
+    np.testing.assert_allclose(lived.metrics["turned"][1:], STEP * np.sign(command), atol=1e-5)
+    expected = np.maximum(1 - np.abs(10 * STEP - command) / np.abs(command), -1)
+    np.testing.assert_allclose(lived.metrics["reward_turn"][1:], expected, atol=1e-3)
+    terms = [value for name, value in lived.metrics.items() if name.startswith("reward_")]
+    np.testing.assert_allclose(lived.reward, sum(terms), rtol=1e-4, atol=1e-5)
+
+
+def test_enough_of_a_turn_is_a_goal_and_draws_the_next_command(lived):
+    goals, command = lived.metrics["success"][1:] > 0, lived.info["command"]
+    # 2.5 steps of turning make a goal: the third step of those with a command for this way, of the others none.
+    np.testing.assert_array_equal(goals[:3].sum(0), command[0] > 0)
+    assert not goals[:2].any()
+    np.testing.assert_array_equal(command[1:] != command[:-1], goals)
+    np.testing.assert_array_equal(lived.info["turned"][1:][goals], 0.0)
+    np.testing.assert_array_equal(lived.info["goals"][-1], goals.sum(0))
+
+
+def test_turning_about_the_axis_is_no_tilt_and_no_shift(lived):
+    np.testing.assert_allclose(lived.metrics["reward_tilt"], 0, atol=1e-3)
+    np.testing.assert_allclose(lived.metrics["reward_shift"], 0, atol=1e-5)
+
+
+def test_the_time_limit_ends_it(lived):
+    assert lived.info["steps"][-1].tolist() == [STEPS] * COUNT
+    np.testing.assert_array_equal(lived.done[-1], 1)
+    assert not lived.metrics["drop"].any()
