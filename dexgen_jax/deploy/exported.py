@@ -54,7 +54,7 @@ class Exported:
 
     def act(
         self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None = None, kind: str = "joints",
-        mode: str = "default", strength: float = 0.0, age: float = 0.0, released: bool = False,
+        mode: str = "default", strength: float | None = None, age: float = 0.0, released: bool = False,
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:  # fmt: skip
         """One control tick: returns the joint targets (n,) [rad] to set now, and diagnostics by name.
 
@@ -63,11 +63,13 @@ class Exported:
         """
         if self._state is None:
             raise RuntimeError("the controller has no history yet: call reset(q) before the first act")
+        if command is not None and strength is None and not released:
+            raise ValueError("say how much the command is heard: strength is missing")
         q, target = self._joints(q), self._joints(target)
         inputs = {
             "q": q, "target": target, "age": np.float32(age), "released": np.bool_(released),
             "mode": np.int32(_one_of(mode, "mode", self.contract["modes"])),
-            "strength": np.float32(0.0 if command is None else strength),
+            "strength": np.float32(0.0 if command is None or strength is None else strength),
             "key": self._random.integers(2**32, size=2, dtype=np.uint32),
             **{f"command_{name}": part for name, part in self._command(q, target, command, kind).items()},
         }  # fmt: skip

@@ -201,10 +201,12 @@ def test_errors_name_what_exists(robot, file, controller, tmp_path):
     robot.reset(q)
     with pytest.raises(ValueError, match="unknown mode 'spin'; this controller knows default, precision_rotation"):
         robot.act(q, q, mode="spin")
+    with pytest.raises(ValueError, match="how much the command is heard: strength is missing"):
+        robot.act(q, q, q)
     with pytest.raises(ValueError, match="loaded for commands of joints, tip_positions, got 'tip_offsets'"):
-        robot.act(q, q, np.zeros((4, 3)), kind="tip_offsets")
+        robot.act(q, q, np.zeros((4, 3)), kind="tip_offsets", strength=0.1)
     with pytest.raises(ValueError, match=r"a command of joints has shape \(16,\), got \(4, 3\)"):
-        robot.act(q, q, np.zeros((4, 3)))
+        robot.act(q, q, np.zeros((4, 3)), strength=0.1)
     with pytest.raises(ValueError, match=r"the allegro hand has 16 joints, got shape \(12,\)"):
         robot.reset(q[:12])
     with pytest.raises(ValueError, match="unknown kind of command 'wish'; this controller knows joints, keypoint_offs"):

@@ -188,6 +188,7 @@ def test_too_long_too_many_parts_and_no_zeromq_at_all(serve, sessions):
         good.reset(MIDDLE)
         for parts in ([b"x" * (messages.LARGEST + 1)], [b"x", messages.encode(ACT)], [b""] * 5):
             with context.socket(zmq.DEALER) as evil:
+                evil.setsockopt(zmq.LINGER, 0)
                 evil.connect(server.address)
                 evil.send_multipart(parts)
                 assert not evil.poll(100)
@@ -227,6 +228,15 @@ def test_a_client_gives_up_in_time_and_drops_the_late_answer(serve, sessions):
         client.timeout_s = 5
         target, _ = client.act(MIDDLE, MIDDLE)  # the second answer, not the first one that came late
         np.testing.assert_array_equal(target, MIDDLE + np.float32(0.002))
+
+
+def test_a_command_without_its_strength_is_not_sent(serve, sessions):
+    with Client(serve().address) as client:
+        client.reset(MIDDLE)
+        with pytest.raises(ValueError, match="how much the command is heard: strength is missing"):
+            client.act(MIDDLE, MIDDLE, MIDDLE)
+        client.act(MIDDLE, MIDDLE, MIDDLE, released=True)
+    assert [how["released"] for _, _, _, how in sessions[0].acts] == [True]
 
 
 def test_nobody_there():
