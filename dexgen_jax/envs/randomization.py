@@ -4,10 +4,10 @@ Ranges are the paper's Table III (arXiv:2502.04307) unless said otherwise.
 """
 
 import dataclasses
-import sys
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics import world as worlds
@@ -40,7 +40,7 @@ class RandomizationConfig:
             value = getattr(self, field.name)
             low, high = value if isinstance(value, tuple) else (value, value)
             least = 1e-6 if field.name in ("mass", "size", "kp") else 0.0  # a world divides by these
-            most = 1.0 if field.name in ("push_probability", "push_decay") else sys.float_info.max
+            most = 1.0 if field.name in ("push_probability", "push_decay") else np.finfo(float).max
             if not least <= low <= high <= most:  # NaN and infinity too
                 raise ValueError(f"randomization.{field.name} must lie in order within {least} .. {most}, got {value}")
 
