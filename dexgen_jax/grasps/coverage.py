@@ -7,8 +7,9 @@ import numpy as np
 from dexgen_jax.grasps import metric
 from dexgen_jax.hand import rotation
 
-POSITION_CELL = 0.015  # m
-ROTATION_CELL = 0.6  # rad, of the rotation vector
+# About the tolerance of a goal. In much finer cells a thousand grasps lie in a cell each, and nothing is measured.
+POSITION_CELL = 0.02  # m
+ROTATION_CELL = 0.8  # rad, of the rotation vector
 
 
 def cells(object_pose: np.ndarray, turns: np.ndarray) -> np.ndarray:

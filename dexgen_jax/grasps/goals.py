@@ -38,7 +38,7 @@ class GoalGraph:
     @property
     def largest_share(self) -> float:
         """Share of all grasps that the graph has kept."""
-        return self.components[0] / self.components.sum()
+        return float(self.components[0] / self.components.sum())
 
     @property
     def isolated(self) -> int:

@@ -33,7 +33,7 @@ class GrowthConfig:
 
     cup: tuple[int, int] = (256, 256)
     contacts: tuple[int, int] = (256, 48)
-    search: tuple[int, int] = (448, 160)  # the newest are tried: proposing more of them covers more, and holds less
+    search: tuple[int, int] = (640, 160)  # the newest are tried: proposing more of them covers more, and holds less
     propose: ContactConfig = ContactConfig()
     expand: SearchConfig = SearchConfig()
     settle: SettleConfig = SettleConfig()

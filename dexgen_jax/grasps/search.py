@@ -26,7 +26,7 @@ CHECKS = ("balanced", "clear")  # what `Candidate.passed` counts here
 class SearchConfig:
     """How known grasps are moved."""
 
-    share: tuple[float, float] = (0.1, 0.6)  # of the way to the random place, drawn evenly
+    share: tuple[float, float] = (0.2, 0.8)  # of the way to the random place, drawn evenly
     spread: float = 1.5  # random places are drawn from the hand's prior, this many times as wide
     touch: float = 0.003  # m from the surface at which a fingertip counts as a contact
     fix_steps: int = 6  # of inverse kinematics, to bring those fingertips back to the surface

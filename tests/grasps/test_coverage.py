@@ -26,8 +26,8 @@ def test_q_and_minus_q_are_one_rotation():
 
 
 def test_by_hand():
-    # 1.5 cm and 0.6 rad are one cell each.
-    pose = np.array([[0.031, 0, 0, 1, 0, 0, 0], [0, 0, -0.015, np.cos(0.3), 0, np.sin(0.3), 0]])
+    # 2 cm and 0.8 rad are one cell each: 4.1 cm are two of them, a turn of 0.8 rad about y is one.
+    pose = np.array([[0.041, 0, 0, 1, 0, 0, 0], [0, 0, -0.02, np.cos(0.4), 0, np.sin(0.4), 0]])
     expected = [[2, 0, 0, 0, 0, 0], [0, 0, -1, 0, 1, 0]]
     np.testing.assert_array_equal(coverage.cells(pose, symmetry.NONE), expected)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dexgen_jax.grasps import growth, overlap, settle
+from dexgen_jax.grasps import growth, library, overlap, settle
 from dexgen_jax.grasps.growth import GrowthConfig
 from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
@@ -70,9 +70,12 @@ def test_a_library_is_what_the_batches_found_in_the_steps_of_a_file(grown):
     assert (touching == grasps.touches).mean() > 0.99  # a step of 1e-4 rad may lift a finger
 
 
-def test_the_same_key_grows_the_same(attempt, grown):
-    again = attempt(1, grown[2])
-    np.testing.assert_array_equal(again.settled.passed, grown[1][1].settled.passed)
+def test_a_run_that_was_stopped_grows_the_same(attempt, grown, tmp_path):
+    library.save(tmp_path, grown[2])
+    again = growth.add(grown[2], attempt(1, library.load(tmp_path, "box_50_50_80", "allegro")))
+    for name in ("q", "target", "object_pose", "touches", "source"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(grown[0], name))
+    assert again.made == grown[0].made
 
 
 def test_search_knows_a_sample_when_there_are_too_many(grown, monkeypatch):
