@@ -184,3 +184,17 @@ def test_settings_are_overridden_by_dotted_names_and_typos_answered(engine, libr
         load("anygrasp", {"episode_steps.x": 3})
     with pytest.raises(ValueError, match="no task named 'anygrsp'; did you mean anygrasp"):
         load("anygrsp", {})
+
+
+def test_grasps_that_do_not_belong_to_the_engine_are_refused(engine, library):
+    load = lambda library: registry.load("anygrasp", engine=engine, library=library)  # noqa: E731
+    with pytest.raises(ValueError, match="for a hand of 9 joints and for 2 objects.*'allegro' of 16 joints.*load the"):
+        load(library.replace(q=library.q[:, :9]))
+    with pytest.raises(ValueError, match="for 8 objects, the engine has hand 'allegro' of 16 joints and 2 objects"):
+        load(library.replace(object_index=library.object_index + 6))
+
+
+def test_a_policy_is_shown_its_style_if_it_is_to_learn_all(make_env, env):
+    shown = make_env({"style": {"tip_speed": (0.0, 3.0), "shown": True}})
+    for name, (size,) in env.observation_size.items():
+        assert shown.observation_size[name] == (size + 2,)
