@@ -1,0 +1,164 @@
+"""How fast the guided controller acts: paper size and small, one hand and many, beside PyTorch and the memory's limit.
+
+Time: about 4 minutes on 2 free CPU cores, half of it PyTorch (left out where torch is not installed).
+Expected on 2 cores: paper8_p50_ms <= 14, small8_p50_ms <= 1.2, small8_p99_ms <= 2 x p50, batch256_speedup >= 5,
+speedup_over_torch >= 3; the paper's own figure is 27 ms on an RTX 4090.
+Command: python benchmarks/sampler.py [--calls=2000] [--skip_torch]
+
+One call is the whole control tick: readings and a command in, a safe joint target out, guidance on. Untrained weights;
+they cost the same. Nothing else may run on the machine: `others_busy` says how many cores other processes kept busy.
+PyTorch is timed in turn with JAX, so that a disturbance meets both. The last line is one JSON object, times in ms.
+"""
+
+import argparse
+import functools
+import importlib.util
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dexgen_jax.controller import commands, controller
+from dexgen_jax.controller.model import Model, Weights
+from dexgen_jax.dataset import windows
+from dexgen_jax.dataset.normalizer import Normalizer
+
+PAPER = Model(width=768, encoder_width=1024, inverse_width=512)
+SMALL = Model(width=256, encoder_width=384, inverse_width=256)
+BATCH = 256
+
+
+def untrained(model: Model) -> Weights:
+    """Random networks and a plausible normaliser: they cost what trained ones cost."""
+    shape, joints = (model.history, windows.condition_size(model.hand)), model.hand.num_joints
+    statistics = Normalizer(
+        jnp.zeros(shape), jnp.ones(shape), jnp.full(model.horizon, 0.005), jnp.zeros(joints), jnp.full(joints, 0.05)
+    )
+    return Weights(**jax.jit(model.initial_parameters)(jax.random.PRNGKey(0)), normalizer=statistics)
+
+
+def readings(model: Model) -> tuple:
+    """What one call of `act` takes after the weights."""
+    q = jnp.asarray(model.hand.prior.joint_mean, jnp.float32)
+    command = commands.Command(jnp.full(model.motion_shape[1:], 0.01), jnp.ones(model.hand.num_keypoints), q + 0.1)
+    return controller.reset(model, q, q), q, q, command, jnp.int32(0), jnp.float32(750.0), jax.random.PRNGKey(1)
+
+
+def acting(model: Model) -> Callable[[], None]:
+    """Returns a compiled call of `act` for one hand."""
+    arguments = untrained(model), *readings(model)
+    compiled = jax.jit(functools.partial(controller.act, model)).lower(*arguments).compile()
+    return lambda: jax.block_until_ready(compiled(*arguments))
+
+
+def acting_in_class(model: Model) -> Callable[[], None]:
+    """Returns a call of `Controller.act`, with a command of joints and all that a host does around the tick."""
+    robot = controller.Controller(model, untrained(model))
+    q = np.asarray(model.hand.prior.joint_mean, np.float32)
+    robot.reset(q)
+    return lambda: robot.act(q, q, q + np.float32(0.1), alpha=750.0)
+
+
+def acting_in_batch(model: Model, batch: int) -> Callable[[], None]:
+    """Returns a compiled call of `act` for `batch` hands, each with its own random key."""
+    *each, key = readings(model)
+    many = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *jnp.shape(x))), tuple(each))
+    arguments = untrained(model), *many, jax.random.split(key, batch)
+    act = jax.vmap(functools.partial(controller.act, model), in_axes=(None, *[0] * 7))
+    compiled = jax.jit(act).lower(*arguments).compile()
+    return lambda: jax.block_until_ready(compiled(*arguments))
+
+
+def times(call: Callable[[], None], calls: int) -> np.ndarray:
+    """Wall-clock milliseconds of each of `calls` calls, the first ones left out."""
+    for _ in range(10):
+        call()
+    taken = np.empty(calls)
+    for i in range(calls):
+        start = time.perf_counter()
+        call()
+        taken[i] = 1e3 * (time.perf_counter() - start)
+    return taken
+
+
+def summary(name: str, taken: np.ndarray) -> dict[str, float]:
+    """Median, 99th percentile and worst, by name."""
+    found = {"p50": np.median(taken), "p99": np.percentile(taken, 99), "worst": taken.max()}
+    return {f"{name}_{key}_ms": round(float(value), 3) for key, value in found.items()}
+
+
+def reading_time(model: Model, calls: int) -> float:
+    """Milliseconds to read the denoiser's weights once per step, the others once: no sampler can be faster."""
+    weights = untrained(model)
+    sizes = {name: sum(x.size for x in jax.tree.leaves(tree)) for name, tree in weights.denoiser["params"].items()}
+    each_step = sum(size for name, size in sizes.items() if name.startswith(("entry", "down", "up", "exit")))
+    once = sum(sizes.values()) - each_step + sum(x.size for x in jax.tree.leaves(weights.inverse_dynamics))
+    step, rest = jnp.ones(each_step), jnp.ones(once)
+    # Eight partial sums, or the adds and not the memory would be the limit.
+    total = jax.jit(lambda x: jnp.sum(x[: len(x) // 8 * 8].reshape(8, -1), axis=1)).lower(step).compile()
+    alone = jax.jit(lambda x: jnp.sum(x[: len(x) // 8 * 8].reshape(8, -1), axis=1)).lower(rest).compile()
+
+    def read() -> None:
+        for _ in range(model.sampling_steps):
+            jax.block_until_ready(total(step))
+        jax.block_until_ready(alone(rest))
+
+    return float(np.median(times(read, calls)))
+
+
+def main() -> None:
+    """Measures, prints lines as it goes, and one JSON object at the end."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--calls", type=int, default=2000, help="timed calls of each program")
+    parser.add_argument("--skip_torch", action="store_true")
+    options = parser.parse_args()
+    result: dict[str, object] = {"device": jax.devices()[0].device_kind}
+
+    def note(found: dict[str, object]) -> None:
+        result.update(found)
+        print(*(f"{key} {value}" for key, value in found.items()), flush=True)
+
+    few, begin = max(options.calls // 20, 5), cpu_seconds()
+    for name, model in {"paper": PAPER, "small": SMALL}.items():
+        for steps in (8, 12):
+            sized = Model.from_dict({**model.to_dict(), "sampling_steps": steps})
+            note(summary(f"{name}{steps}", times(acting(sized), options.calls)))
+    note(summary("small8_in_class", times(acting_in_class(SMALL), options.calls)))
+    note({"paper8_reading_weights_ms": round(reading_time(PAPER, few), 3)})
+    batched = float(np.median(times(acting_in_batch(SMALL, BATCH), few)))
+    per_second = BATCH / batched * 1e3
+    note({"batch256_ms": round(batched, 2), "batch256_samples_per_second": round(per_second)})
+    note({"batch256_speedup": round(per_second * result["small8_p50_ms"] / 1e3, 2)})
+    note(torch_figures(few, options.skip_torch))
+    wall, own, all_of_us = (now - then for now, then in zip(cpu_seconds(), begin, strict=True))
+    note({"others_busy": round((all_of_us - own) / wall, 2)})
+    print(json.dumps(result))
+
+
+def cpu_seconds() -> tuple[float, float, float]:
+    """Seconds of wall clock, of this process on any core, and of all processes (Linux)."""
+    user, nice, system, _, _, *rest = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return time.perf_counter(), time.process_time(), (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
+
+
+def torch_figures(calls: int, skip: bool) -> dict[str, object]:
+    """The same tick in PyTorch, eager and compiled, in turn with JAX; the better one counts."""
+    keys = ("torch_paper8_p50_ms", "torch_paper8_eager_p50_ms", "torch_paper8_compiled_p50_ms", "speedup_over_torch")
+    if skip or importlib.util.find_spec("torch") is None:
+        return dict.fromkeys(keys) | {"torch_note": "skipped" if skip else "torch is not installed"}
+    import sampler_torch
+
+    programs = acting(PAPER), *sampler_torch.acting(PAPER, untrained(PAPER))
+    rounds = [[np.median(times(call, max(calls // 5, 5))) for call in programs] for _ in range(5)]
+    ours, eager, compiled = np.median(rounds, axis=0)
+    best = min(eager, compiled)
+    return {key: round(float(value), 3) for key, value in zip(keys, (best, eager, compiled, best / ours), strict=True)}
+
+
+if __name__ == "__main__":
+    main()
