@@ -3,8 +3,8 @@
 Reproduces: the set-up of DexterityGen (arXiv:2502.04307, section IV): a person's retargeted joints are the command and
 the controller keeps the object; the person is a slow wave of the fingers with tremor.
 Time: 20 s to compile, then `config.seconds`. Start experiments/serve.py first.
-Expected: no tick missed at 10 Hz, and fewer drops than with `--config.released=True`, where nothing helps.
-Command: python experiments/teleoperate.py --config.grasps=runs/demo/grasps
+Expected: no tick missed at 10 Hz, and hardly a drop; `--config.released=True` shows the operator without help.
+Command: python experiments/teleoperate.py --config=experiments/configs/teleoperate.py:laptop
 """
 
 import launch

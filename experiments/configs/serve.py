@@ -1,6 +1,6 @@
 """Settings of serve.py: which controller, for whom.
 
-Reproduces: see the script. Time: 10 s to compile, then until Ctrl-C (smoke: 5 s). Expected: 1 to 2 ms an answer.
+Reproduces: see the script. Time: 10 s to compile, then until Ctrl-C (smoke: 5 s). Expected: 5 ms an answer.
 Command: python experiments/serve.py --config=experiments/configs/serve.py:laptop
 """
 

@@ -1,7 +1,7 @@
 """Settings of teleoperate.py: the operator's motion, the loop's rate, and the simulated hand.
 
 Reproduces: see the script. Time on 2 cores: 20 s to compile, then 60 s (smoke 3 s). Expected: no tick missed.
-Command: python experiments/teleoperate.py --config.grasps=runs/demo/grasps
+Command: python experiments/teleoperate.py --config=experiments/configs/teleoperate.py:laptop
 """
 
 from ml_collections import ConfigDict
@@ -25,7 +25,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.period = 4.0  # s of one wave
     config.tremor = 0.1  # rad, standard deviation of each joint's noise in each tick
 
-    config.grasps = ""  # folder of grasp files; empty is <run_dir>/grasps
+    config.grasps = "shipped"  # folder of grasp files, or those that come with the package
     config.objects = "cube_55"  # what lies in the hand
     config.engine = "auto"  # physics backend: auto, native, mjx or warp
     config.threads = 1  # of the native backend
