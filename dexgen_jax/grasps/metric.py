@@ -32,7 +32,8 @@ def nearest_turn(quat: jax.Array, other: jax.Array, turns: np.ndarray = symmetry
     toward = rotation.multiply(rotation.conjugate(other), quat)  # in the object's frame, where the group acts
     share = jnp.sum(bases * toward[None, None], -1)
     piece = jnp.argmax(jnp.sum(share**2, -1))
-    turn = share[piece] @ bases[piece]
+    # Half a turn away from the only piece, all of it is as near as any: then its first rotation.
+    turn = share[piece] @ bases[piece] + 1e-9 * bases[piece, 0]
     return rotation.multiply(other, turn / jnp.linalg.norm(turn))
 
 

@@ -76,6 +76,11 @@ def test_products_of_matrices_give_the_same_numbers(name):
     np.testing.assert_allclose(angle, expected_angle[:7], atol=2e-3)
 
 
+def test_half_a_turn_away_there_is_still_a_nearest_turn():
+    half = jnp.array([0.0, 1, 0, 0])
+    np.testing.assert_allclose(metric.nearest_turn(jnp.array([1.0, 0, 0, 0]), half), half, atol=1e-6)
+
+
 def test_the_nearest_turn_looks_like_the_other_rotation():
     rng = np.random.default_rng(4)
     quats = rng.standard_normal((20, 2, 4)).astype(np.float32)
