@@ -45,10 +45,11 @@ PACKAGES = "dexgen_jax jax jaxlib numpy flax optax orbax-checkpoint mujoco mujoc
 Run = Callable[[ConfigDict, run_log.RunLog], dict]
 
 
-def main(run: Run, argv: list[str] | None = None, again: bool = False) -> None:
+def main(run: Run, argv: list[str] | None = None, again: bool = False, continues: bool = True) -> None:
     """Runs one script from the command line and prints its result as one JSON object on the last line.
 
-    With `again`, `run` is called even if its result is there already: it finds out by itself what is left to do.
+    With `again`, `run` is called even if its result is there already: it finds out by itself what is left to do. A
+    script that `continues` nothing runs anew each time, with whatever settings.
     """
     argv = sys.argv if argv is None else argv
     module = sys.modules[run.__module__]
@@ -61,7 +62,7 @@ def main(run: Run, argv: list[str] | None = None, again: bool = False) -> None:
             return
         config = command_line.read(argv, default)
         prepare_jax()
-        result = run_stage(run, config, folder, again)
+        result = run_stage(run, config, folder, again, continues)
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
         sys.exit(130)
@@ -74,15 +75,17 @@ def main(run: Run, argv: list[str] | None = None, again: bool = False) -> None:
         print(run_log.to_json(result), flush=True)
 
 
-def run_stage(run: Run, config: ConfigDict, folder: str, again: bool = False) -> dict:
+def run_stage(run: Run, config: ConfigDict, folder: str, again: bool = False, continues: bool = True) -> dict:
     """Does one stage in `config.run_dir`/`folder`, or reads its result if it is done.
 
     `minutes` in the result is the time of the process that finished the stage.
     """
     log = run_log.RunLog(config.run_dir, folder, writes=jax.process_index() == 0)
     if log.writes:
+        if not continues:
+            (log.folder / CONFIG_FILE).unlink(missing_ok=True)
         record(config, log.folder)
-    result = None if again else log.result()
+    result = log.result() if continues and not again else None
     if result is None:
         begin = time.monotonic()
         result = {**run(config, log), "minutes": round((time.monotonic() - begin) / 60, 2)}

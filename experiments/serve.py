@@ -58,4 +58,4 @@ def read_token(config: ConfigDict) -> str | None:
 
 
 if __name__ == "__main__":
-    launch.main(run, again=True)
+    launch.main(run, continues=False)

@@ -50,4 +50,4 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
 
 if __name__ == "__main__":
-    launch.main(run, again=True)
+    launch.main(run, continues=False)

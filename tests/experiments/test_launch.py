@@ -130,6 +130,16 @@ def test_iterations_may_be_raised_and_the_stage_goes_on(capsys, stage, monkeypat
     assert "done already" in capsys.readouterr().err
 
 
+def test_a_script_that_continues_nothing_runs_anew_with_other_settings(capsys, stage):
+    import toy_stage
+
+    for seed in (1, 2, 2):
+        launch.main(toy_stage.run, ["toy_stage.py", f"--config.seed={seed}"], continues=False)
+    output = capsys.readouterr()
+    assert json.loads(output.out.splitlines()[-1])["calls"] == 3 and "done already" not in output.err
+    assert json.loads(Path("runs/toy/toy_stage/stage_config.json").read_text())["seed"] == 2
+
+
 def test_a_run_folder_may_move(capsys, stage, tmp_path):
     stage()
     (tmp_path / "runs" / "toy").rename(tmp_path / "moved")
