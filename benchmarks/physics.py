@@ -64,9 +64,12 @@ def rate(simulate: Callable[[], object], control_steps: int) -> float:
     return best
 
 
-def engine_rate(engine: Engine, envs: int, steps: int) -> float:
-    """Control steps a second of an engine inside jit, vmap and scan; every call starts from the same grasps."""
-    state, target, world = situation(engine, envs)
+def engine_rate(engine: Engine, envs: int, steps: int, start: Engine | None = None) -> float:
+    """Control steps a second of an engine inside jit, vmap and scan; every call starts from the same grasps.
+
+    `start` is the engine that closes the hands, by default the one that is measured.
+    """
+    state, target, world = situation(start or engine, envs)
     program = run(engine, target, world, steps)
     return rate(lambda: jax.block_until_ready(program(state)), envs * steps)
 
@@ -115,7 +118,7 @@ def measure(args: argparse.Namespace) -> dict:
     if single.name == "native":
         result["native_over_bare"] = singles[-1] / bare_rate(single, sizes[-1], args.steps, args.threads)
         if not args.skip_mjx:
-            result["native_over_mjx"] = engine_rate(single, 64, 2) / engine_rate(make(SINGLE, "mjx"), 64, 2)
+            result["native_over_mjx"] = engine_rate(single, 64, 2) / engine_rate(make(SINGLE, "mjx"), 64, 2, single)
     command = [sys.executable, __file__, "--memory", f"--engine={single.name}", f"--threads={args.threads}"]
     result["memory_gb_8192"] = float(subprocess.check_output(command, text=True).split()[-1])  # a process of its own
     return result
