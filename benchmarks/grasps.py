@@ -1,7 +1,7 @@
 """How fast grasps are found over the whole catalogue, where candidates are lost, and what search adds to sampling.
 
-Time: about 6 minutes on 2 free CPU cores, of which compiling takes one. Expected there: about 35 grasps a
-second for each core, a third to a half of the candidates, and rrt_coverage_over_sampling above 1.
+Time: about 6 minutes on 2 free CPU cores, of which compiling takes one. Expected there: about 60 grasps a
+second, a third to a half of the candidates, and rrt_coverage_over_sampling above 1.
 Command: python benchmarks/grasps.py [--objects=train] [--batches=3] [--covered=cube_55,l_80_60_28] [--engine=native]
 
 Speed is accepted grasps a second of wall-clock, compiling left out: nothing else may run on the machine. Where

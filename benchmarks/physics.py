@@ -118,7 +118,7 @@ def measure(args: argparse.Namespace) -> dict:
     if single.name == "native":
         result["native_over_bare"] = singles[-1] / bare_rate(single, sizes[-1], args.steps, args.threads)
         if not args.skip_mjx:
-            result["native_over_mjx"] = engine_rate(single, 64, 2) / engine_rate(make(SINGLE, "mjx"), 64, 2, single)
+            result["native_over_mjx"] = engine_rate(single, 16, 1) / engine_rate(make(SINGLE, "mjx"), 16, 1, single)
     command = [sys.executable, __file__, "--memory", f"--engine={single.name}", f"--threads={args.threads}"]
     result["memory_gb_8192"] = float(subprocess.check_output(command, text=True).split()[-1])  # a process of its own
     return result

@@ -66,7 +66,7 @@ def test_it_grows_a_library_learns_and_is_recorded(ball_engine, tmp_path):
     attempt = jax.jit(lambda key, known: growth.attempt(key, ball_engine, jnp.asarray(0), subject, known, config))
     grasps = growth.begin(HAND, "ball", {})
     for batch in range(3):
-        grasps = growth.add(grasps, jax.device_get(attempt(jax.random.PRNGKey(batch), growth.known(grasps, 64))))
+        grasps = growth.add(grasps, jax.device_get(attempt(jax.random.PRNGKey(batch), growth.known(grasps))))
     assert len(grasps) > 8
     library.save(tmp_path, grasps)
     found = library.load(tmp_path, "ball", HAND.name)
