@@ -10,7 +10,6 @@ machine: the figures are wall-clock. The last line is one JSON object.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -98,8 +97,11 @@ def memory_gb(engine: Engine, envs: int) -> float:
     state, target, world = situation(engine, envs)
     jax.block_until_ready(run(engine, target, world, 1)(state))
     stats = jax.devices()[0].memory_stats() or {}
-    peak = stats.get("peak_bytes_in_use") or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e9
+    if "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"] / 1e9
+    # Not getrusage: its maximum is inherited from the process that started this one.
+    high = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return 1024 * int(high.split()[1]) / 1e9
 
 
 def measure(args: argparse.Namespace) -> dict:
