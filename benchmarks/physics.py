@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -79,8 +80,7 @@ def bare_rate(engine: Engine, envs: int, steps: int, threads: int) -> float:
     fields = jax.device_get(jax.vmap(lambda w: worlds.model_fields(w, engine.hand))(world))
     batch = Batch(engine.scene.model, nsim=envs, nthread=threads)
     for name, value in fields.items():
-        rows = engine.scene.rows[name]
-        batch.expand(name)[(slice(None), *rows) if isinstance(rows, tuple) else (slice(None), rows)] = value
+        batch.expand(name)[engine.scene.batch_rows(name)] = value
 
     def simulate() -> None:
         batch.bind("qpos")[:], batch.bind("qvel")[:] = state.qpos, state.qvel
@@ -100,7 +100,8 @@ def memory_gb(engine: Engine, envs: int) -> float:
     if "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"] / 1e9
     # Not getrusage: its maximum is inherited from the process that started this one.
-    high = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    status = Path("/proc/self/status").read_text().splitlines()
+    high = next(line for line in status if line.startswith("VmHWM"))
     return 1024 * int(high.split()[1]) / 1e9
 
 

@@ -76,7 +76,7 @@ def configure(engine: Engine, setting: Setting) -> Engine:
     """An engine of the same scene that steps as `setting` says."""
     model = copy.copy(engine.scene.model)
     model.opt.timestep = 1 / (engines.CONTROL_HZ * setting.substeps)
-    model.opt.cone = mujoco.mjtCone[f"mjCONE_{setting.cone.upper()}"]
+    model.opt.cone = getattr(mujoco.mjtCone, f"mjCONE_{setting.cone.upper()}")
     model.opt.iterations, model.opt.impratio = setting.iterations, setting.friction_stiffness
     if not setting.self_contact:
         thing = np.arange(model.ngeom) >= engine.scene.slots.start

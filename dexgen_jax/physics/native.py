@@ -62,10 +62,8 @@ class _Simulators:
             batch.bind("ctrl")[:] = ctrl.reshape(count, -1)
             batch.bind("xfrc_applied")[:, self.scene.object_body, :3] = push.reshape(count, 3)
             for name, value in fields.items():
-                rows = self.scene.rows[name]
-                index = (slice(None), *rows) if isinstance(rows, tuple) else (slice(None), rows)
                 value = np.asarray(value)
-                batch.expand(name)[index] = value.reshape(count, *value.shape[len(lead) :])
+                batch.expand(name)[self.scene.batch_rows(name)] = value.reshape(count, *value.shape[len(lead) :])
             batch.step(nstep=self.substeps)
             return {
                 name: batch.bind(field).astype(np.float32).reshape(*lead, -1) for name, field in self.OUTPUTS.items()

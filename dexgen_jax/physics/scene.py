@@ -44,6 +44,11 @@ class Scene:
             "opt.gravity": slice(None),
         }
 
+    def batch_rows(self, name: str) -> tuple:
+        """`rows[name]` for an array with a leading axis of simulations."""
+        rows = self.rows[name]
+        return (slice(None), *rows) if isinstance(rows, tuple) else (slice(None), rows)
+
     @property
     def num_slots(self) -> int:
         return len(self.slot_kinds)

@@ -19,8 +19,8 @@ from dexgen_jax.objects.shapes import ObjectParams
 STANDARD_GRAVITY = 9.81  # m/s2
 PALM_UP = (-STANDARD_GRAVITY, 0.0, 0.0)  # the palm's +x axis points up
 OFF_MARGIN = -10.0  # m: a geom whose margin is this negative touches nothing, on every engine
-# m: and it is put out of reach, because MuJoCo C would else compute its contacts before it throws them away (five idle
-# slots then doubled the cost of a step).
+# m: and it is put out of reach, because MuJoCo C would else compute its contacts before it throws them away
+# (mixed_over_single of benchmarks/physics.py was 0.60 then).
 _OFF_POSITION = (0.0, 0.0, 1000.0)
 # Slots and sizes are half lengths; a torsional and a rolling share complete MuJoCo's friction triple.
 _SPIN_FRICTION, _ROLL_FRICTION = 0.005, 0.0001

@@ -1,7 +1,7 @@
 """Settings of pipeline.py: the whole chain, composed of the settings of its five stages.
 
 Reproduces: DexterityGen (arXiv:2502.04307) from grasps to an assisted operator, at the scale of the size.
-Time on 2 cores: smoke 4 min (everything learned from nothing), laptop 15 min (from the shipped expert); gpu: paper
+Time on 2 cores: smoke 4 min (everything learned from nothing), laptop 10 min (from the shipped expert); gpu: paper
 scale on one GPU, days. Expected: with the noisy operator, assisted hold time at least 3x the unassisted one.
 Command: python experiments/pipeline.py --config=experiments/configs/pipeline.py:laptop --config.run_dir=runs/demo
 

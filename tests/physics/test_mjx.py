@@ -36,36 +36,42 @@ def run(engine, mjx_engine):
     return simulate
 
 
+HELD = 5  # grasps of each object
+
+
 @pytest.fixture(scope="module")
 def flight_and_hold(engine, grasps, run):
-    """Two grasps held, one of a box and one of a sphere, and two objects that fly freely; after 0.2 s."""
+    """`HELD` grasps of a box, as many of a sphere, and one of each object flying freely; after 0.2 s."""
     n = engine.hand.num_joints
-    rows = [(g.q[0], g.object_pose[0], g.target[0]) for g in grasps]
+    rows = [(g.q[i], g.object_pose[i], g.target[i]) for g in grasps for i in range(HELD)]
     away = np.float32([1.0, 0.2, -0.3, 0.5, 0.5, -0.5, 0.5])
     rows += [(g.q[0], away, g.target[0]) for g in grasps]
     q, pose, target = (np.stack(column) for column in zip(*rows, strict=True))
-    qvel = np.zeros((4, n + 6), np.float32)
-    qvel[2:, n:] = [0.3, -0.2, 1.0, 0.8, 1.4, -1.0]  # it turns at 1.9 rad/s
-    return run(2, [0, 1, 0, 1], jnp.asarray(np.concatenate([q, pose], 1)), jnp.asarray(qvel), target)
+    qvel = np.zeros((len(rows), n + 6), np.float32)
+    qvel[-2:, n:] = [0.3, -0.2, 1.0, 0.8, 1.4, -1.0]  # it turns at 1.9 rad/s
+    which = [0] * HELD + [1] * HELD + [0, 1]
+    return run(2, which, jnp.asarray(np.concatenate([q, pose], 1)), jnp.asarray(qvel), target)
 
 
 def test_free_flight_is_the_same(engine, flight_and_hold):
-    native, mjx = (end.qpos[2:, engine.hand.num_joints :] for end in flight_and_hold)
+    native, mjx = (end.qpos[-2:, engine.hand.num_joints :] for end in flight_and_hold)
     np.testing.assert_allclose(mjx, native, atol=1e-4)
     assert abs(native[:, 0] - 1.0).min() > 0.1  # they did fly
 
 
-@pytest.mark.parametrize("row, metres, degrees, radians", [(0, 2e-3, 2.0, 0.03), (1, 1e-4, 0.1, 1e-3)], ids=NAMES)
-def test_held_objects_stay_together(engine, flight_and_hold, row, metres, degrees, radians):
+@pytest.mark.parametrize("thing, metres, degrees, radians", [(0, 1e-3, 2.0, 0.03), (1, 1e-4, 0.1, 1e-3)], ids=NAMES)
+def test_held_objects_stay_together(engine, flight_and_hold, thing, metres, degrees, radians):
+    # Medians: at an edge MuJoCo C gives a box two contacts where MJX gives one, and single grasps differ by more.
     n = engine.hand.num_joints
-    native, mjx = (jnp.asarray(end.qpos[row]) for end in flight_and_hold)
-    np.testing.assert_allclose(mjx[:n], native[:n], atol=radians)
-    np.testing.assert_allclose(mjx[n : n + 3], native[n : n + 3], atol=metres)
-    assert float(jnp.degrees(rotation.angle_between(mjx[n + 3 :], native[n + 3 :]))) < degrees
+    native, mjx = (jnp.asarray(end.qpos[thing * HELD : (thing + 1) * HELD]) for end in flight_and_hold)
+    angle = jax.vmap(rotation.angle_between)(mjx[:, n + 3 :], native[:, n + 3 :])
+    assert float(jnp.median(jnp.abs(mjx - native)[:, :n].max(1))) < radians
+    assert float(jnp.median(jnp.linalg.norm((mjx - native)[:, n : n + 3], axis=1))) < metres
+    assert float(jnp.median(jnp.degrees(angle))) < degrees
 
 
 def test_readouts_are_the_same(flight_and_hold):
-    native, mjx = flight_and_hold
-    assert native.touch[1].sum() > 1
-    np.testing.assert_allclose(mjx.touch[1], native.touch[1], rtol=0.05, atol=0.05)
-    np.testing.assert_allclose(mjx.torque[1], native.torque[1], atol=5e-3)
+    native, mjx = (jax.tree.map(lambda x: x[HELD], end) for end in flight_and_hold)  # a sphere
+    assert native.touch.sum() > 1
+    np.testing.assert_allclose(mjx.touch, native.touch, rtol=0.05, atol=0.05)
+    np.testing.assert_allclose(mjx.torque, native.torque, atol=5e-3)
