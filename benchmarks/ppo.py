@@ -23,8 +23,8 @@ from brax.envs.base import Env, State
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 import launch
-from anygrasp_ppo import build_env
 from configs import anygrasp_ppo as settings
+from expert_files import build_env
 
 from dexgen_jax.envs.registry import override
 from dexgen_jax.experts import networks, ppo, rollout

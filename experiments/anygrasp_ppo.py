@@ -4,6 +4,7 @@ Reproduces: arXiv:2502.04307, section III-B, at the scale of the machine.
 Time: about 4,000 control steps a second on 2 cores. `:laptop` runs 7.2 M steps: 30 minutes.
 Expected: see the results table of the README; the run's own curve is in metrics.jsonl and TensorBoard.
 Command: python experiments/anygrasp_ppo.py --config=experiments/configs/anygrasp_ppo.py:laptop
+With --config.play=True it trains nothing, and films the run's expert, or that in --config.expert, to play/expert.mp4.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ from pathlib import Path
 import jax
 import launch
 import numpy as np
+from expert_files import build_env, play
 from ml_collections import ConfigDict
 
 from dexgen_jax.checkpoints import Checkpoints
@@ -19,21 +21,8 @@ from dexgen_jax.envs import registry
 from dexgen_jax.envs.registry import override
 from dexgen_jax.evaluation import assist, operators
 from dexgen_jax.experts import networks, ppo
-from dexgen_jax.grasps import library
-from dexgen_jax.hand import allegro
-from dexgen_jax.objects import catalog
-from dexgen_jax.physics import engine as engines
+from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog
-
-
-def build_env(config: ConfigDict) -> registry.Env:
-    """The environment a stage's config describes, with the grasps of its run folder or those it names."""
-    hand, names = allegro.load(), catalog.names(config.objects)
-    engine = engines.make(hand, [catalog.load(name) for name in names], config.engine, config.threads)
-    folder = config.grasps or Path(config.run_dir) / "grasps"
-    grasps = [library.load(folder, name, hand.name) for name in names]
-    graph = library.assemble(grasps, override(library.GraphConfig(), config.graph.to_dict()))
-    return registry.load(config.get("task", "anygrasp"), config.env.to_dict(), engine=engine, library=graph)
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:
@@ -60,8 +49,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
                 means = jax.tree.map(lambda *rows: float(np.mean(rows)), *jax.device_get(waiting))
                 ppo.check_finite(means, iteration)
                 waiting = []
-                means["goals_per_minute"] = means["env/success"] * engines.CONTROL_HZ * 60
-                means["drops_per_minute"] = means["env/drop"] * engines.CONTROL_HZ * 60
+                means["goals_per_minute"] = means["env/success"] * CONTROL_HZ * 60
+                means["drops_per_minute"] = means["env/drop"] * CONTROL_HZ * 60
                 log.write(iteration * per_iteration, means)
                 bar.advance(per_iteration * config.log_every, goals_per_minute=means["goals_per_minute"])
             if iteration % config.checkpoint_every == 0 or iteration == config.iterations:
@@ -82,9 +71,9 @@ def score(env: registry.Env, expert: networks.Expert, config: ConfigDict) -> dic
     scores = {}
     for name, operator in {"expert": "clean", "zero action": "still", "random": "random"}.items():
         tally = simulate(operators.parse(operator), jax.random.PRNGKey(config.seed + 1))
-        scores[name] = assist.summarise(name, None, tally, config.eval_steps / engines.CONTROL_HZ)
+        scores[name] = assist.summarise(name, None, tally, config.eval_steps / CONTROL_HZ)
     return scores
 
 
 if __name__ == "__main__":
-    launch.main(run)
+    launch.main(run, play=play)

@@ -12,26 +12,16 @@ from pathlib import Path
 import jax
 import launch
 import numpy as np
-from anygrasp_ppo import build_env
+from expert_files import build_env, load_expert
 from ml_collections import ConfigDict
 
 import dexgen_jax
 from dexgen_jax.dataset import collect, store, windows
-from dexgen_jax.experts.networks import Expert
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog
 
 EVENTS = {"drops": windows.DROP, "goals": windows.SUCCESS, "invalid": windows.INVALID}
-
-
-def load_expert(config: ConfigDict) -> tuple[Expert, ConfigDict]:
-    """The expert a stage uses, and the stage's config with the task it was trained in, changed by `config.env`."""
-    expert = Expert.from_pretrained(config.expert or Path(config.run_dir) / "expert")
-    task = ConfigDict(expert.config["made"])
-    with task.ignore_type():
-        task.update(config.env)
-    return expert, ConfigDict({**config.to_dict(), "env": task})
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:

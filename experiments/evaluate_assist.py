@@ -11,8 +11,7 @@ import evaluation_files as files
 import jax
 import jax.numpy as jnp
 import launch
-from anygrasp_ppo import build_env
-from collect_dataset import load_expert
+from expert_files import build_env, load_expert
 from ml_collections import ConfigDict
 
 from dexgen_jax.controller import guidance

@@ -6,21 +6,17 @@ Expected: several times the goals a minute of the best yardstick on `train`, at 
 Command: python experiments/evaluate_expert.py --config=experiments/configs/evaluate_expert.py:laptop
 """
 
-from pathlib import Path
-
 import evaluation_files as files
 import jax
 import launch
-import numpy as np
-from anygrasp_ppo import build_env
-from collect_dataset import load_expert
+from expert_files import build_env, load_expert, shoot
 from ml_collections import ConfigDict
 
-from dexgen_jax.evaluation import assist, expert, operators
+from dexgen_jax.evaluation import expert
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog, atomic_write, to_json
-from dexgen_jax.viz import film, plots, video
+from dexgen_jax.viz import film, plots
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:
@@ -46,31 +42,16 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     if curves := files.learning_curves(log.run_dir, config.expert):
         atomic_write(log.folder / "curve.svg", plots.learning(curves))
     env = build_env(ConfigDict({**env_config.to_dict(), "objects": config.sets[0]}))
-    return {
-        "sets": {which: short(score) for which, score in scores.items()},
-        "film": shoot(env, learned, config, log.folder / "expert.mp4") if config.film.seconds else None,
-        "scores": log.folder / "scores.json",
-    }  # fmt: skip
+    look = film.Look(config.film.width, config.film.height, seconds=config.film.seconds)
+    shot = shoot(env, learned, config.seed, look, log.folder, config.film.traced)[0] if look.seconds else None
+    found = {which: short(score) for which, score in scores.items()}
+    return {"sets": found, "film": shot, "scores": log.folder / "scores.json"}
 
 
 def short(score: dict) -> dict:
     """What is worth a line on the screen."""
     kept = ("goals_per_minute", "hold_time", "tip_speed")
     return {**score["comparison"], **{name: {k: row[k] for k in kept} for name, row in score["policies"].items()}}
-
-
-def shoot(env, learned, config: ConfigDict, path: Path) -> Path:
-    """Films the expert in one environment, chosen for its typical number of drops."""
-    look, steps = config.film, round(config.film.seconds * CONTROL_HZ)
-    policy = lambda obs, key: learned.act(obs)  # noqa: E731
-    simulate = jax.jit(
-        lambda key: assist.simulate(env, policy, operators.clean(), key, look.traced, steps, look.traced)[1]
-    )
-    trace = jax.tree.map(np.asarray, simulate(jax.random.PRNGKey(config.seed + 1)))
-    shown = film.Look(look.width, look.height, seconds=look.seconds)
-    frames = film.compare(env.engine.scene, {"expert": trace}, film.typical(trace), shown)
-    video.write_mp4(path, frames, shown.fps)
-    return path
 
 
 if __name__ == "__main__":

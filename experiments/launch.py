@@ -45,11 +45,14 @@ PACKAGES = "dexgen_jax jax jaxlib numpy flax optax orbax-checkpoint mujoco mujoc
 Run = Callable[[ConfigDict, run_log.RunLog], dict]
 
 
-def main(run: Run, argv: list[str] | None = None, again: bool = False, continues: bool = True) -> None:
+def main(
+    run: Run, argv: list[str] | None = None, again: bool = False, continues: bool = True, play: Run | None = None
+) -> None:
     """Runs one script from the command line and prints its result as one JSON object on the last line.
 
     With `again`, `run` is called even if its result is there already: it finds out by itself what is left to do. A
-    script that `continues` nothing runs anew each time, with whatever settings.
+    script that `continues` nothing runs anew each time, with whatever settings. A script that can show what it made
+    names the function that does: with `config.play` it is called instead of `run`, in the folder `play`.
     """
     argv = sys.argv if argv is None else argv
     module = sys.modules[run.__module__]
@@ -61,6 +64,8 @@ def main(run: Run, argv: list[str] | None = None, again: bool = False, continues
             print(_help(module, argv, default))
             return
         config = command_line.read(argv, default)
+        if play is not None and config.play:
+            run, folder, continues = play, "play", False  # what was trained stays as it is
         prepare_jax()
         result = run_stage(run, config, folder, again, continues)
     except KeyboardInterrupt:
@@ -142,6 +147,7 @@ def record(config: ConfigDict, folder: Path) -> None:
         return
     now, begun = _comparable(run_log.to_json(config.to_dict())), _comparable(path.read_text())
     changed = [key for key in [*now, *begun] if begun.get(key, "not there") != now.get(key, "not there")]
+    changed = [key for key in changed if key in begun or now[key]]  # a setting newer than the run, and switched off
     for key in changed:
         before, after = begun.get(key, "not there"), now.get(key, "not there")
         if key not in MAY_GROW or not after > before:

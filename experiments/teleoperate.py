@@ -9,7 +9,7 @@ Command: python experiments/teleoperate.py --config=experiments/configs/teleoper
 
 import launch
 import numpy as np
-from anygrasp_ppo import build_env
+from expert_files import build_env
 from ml_collections import ConfigDict
 from serve import read_token
 

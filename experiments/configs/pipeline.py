@@ -35,4 +35,6 @@ def get_config(size: str = "laptop") -> ConfigDict:
 def _stage_config(stage: str, size: str) -> ConfigDict:
     config = runpy.run_path(str(Path(__file__).with_name(f"{stage}.py")))["get_config"](size)
     del config.run_dir, config.seed  # the pipeline sets them, so a value given for one stage would be ignored
+    if stage == "anygrasp_ppo":
+        del config.play  # the pipeline trains
     return config

@@ -1,7 +1,6 @@
 import collect_dataset
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 from dexgen_jax.dataset import store, windows
 from dexgen_jax.hand import allegro
@@ -29,12 +28,3 @@ def test_the_result_counts_what_is_stored(tmp_path):
     # A row counts if the next is of its own episode: 49 in block 0. In block 1 rows 0 .. 8, for the last 20 before
     # the drop are 10 .. 29, less the disturbed row 3; and 19 of the second episode.
     assert found["kept"] == pytest.approx((49 + 8 + 19) / 100)
-
-
-def test_the_task_is_the_experts_own_but_for_the_changes(monkeypatch):
-    expert = type("Expert", (), {"config": {"made": {"action_scale": 0.2, "randomization": {"mass": [0.1, 0.2]}}}})
-    monkeypatch.setattr(collect_dataset.Expert, "from_pretrained", lambda folder: expert)
-    config = ConfigDict({"run_dir": "x", "expert": "", "seed": 1, "env": {"randomization": {"kp": (1.0, 1.0)}}})
-    _, merged = collect_dataset.load_expert(config)
-    assert merged.env.action_scale == 0.2 and merged.seed == 1
-    assert merged.env.randomization.to_dict() == {"mass": [0.1, 0.2], "kp": (1.0, 1.0)}

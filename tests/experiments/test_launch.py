@@ -25,6 +25,7 @@ def get_config(size="laptop"):
     config.ppo.learning_rate = 1e-3
     config.ppo.widths = (64, 32)
     config.render = True
+    config.play = False
     config.name = ""
     return config
 """
@@ -140,6 +141,34 @@ def test_a_script_that_continues_nothing_runs_anew_with_other_settings(capsys, s
     assert json.loads(Path("runs/toy/toy_stage/stage_config.json").read_text())["seed"] == 2
 
 
+def test_what_was_made_is_shown_beside_it_and_anew_each_time(capsys, stage, tmp_path):
+    import toy_stage
+
+    stage()
+    made = {path.name: path.read_text() for path in (tmp_path / "runs" / "toy" / "toy_stage").iterdir()}
+    show = lambda config, log: {"shown": config.seed, "in": log.stage}  # noqa: E731
+    show.__module__ = "toy_stage"
+    for seed in (1, 2):  # settings of its own
+        capsys.readouterr()
+        arguments = ["toy_stage.py", "--config.play=True", f"--config.seed={seed}"]
+        launch.main(toy_stage.run, arguments, play=show)
+        assert result(capsys) | {"minutes": 0} == {"shown": seed, "in": "play", "minutes": 0}
+    assert {path.name: path.read_text() for path in (tmp_path / "runs" / "toy" / "toy_stage").iterdir()} == made
+    launch.main(toy_stage.run, ["toy_stage.py"], play=show)
+    assert "done already" in capsys.readouterr().err
+
+
+def test_a_setting_newer_than_the_run_is_no_change_while_it_is_off(capsys, stage, tmp_path):
+    stage()
+    path = tmp_path / "runs" / "toy" / "toy_stage" / "stage_config.json"
+    begun = json.loads(path.read_text())
+    del begun["play"], begun["name"]
+    path.write_text(json.dumps(begun))
+    stage()
+    assert "done already" in capsys.readouterr().err
+    assert "begun with name = 'not there', and now it is 'x'" in refused(capsys, stage, "--config.name=x")
+
+
 def test_a_run_folder_may_move(capsys, stage, tmp_path):
     stage()
     (tmp_path / "runs" / "toy").rename(tmp_path / "moved")
@@ -160,7 +189,7 @@ def test_other_versions_are_said(capsys, stage, tmp_path):
     [
         ("--config.ppo.num_envz=3", "unknown config key 'ppo.num_envz' in .*toy_stage.py; nearest: ppo.num_envs"),
         ("--config.num_envs=3", "unknown config key 'num_envs' .*; nearest: ppo.num_envs"),
-        ("--config.zzzzzz=3", "unknown config key 'zzzzzz' .*; keys: name, ppo, render, run_dir, seed"),
+        ("--config.zzzzzz=3", "unknown config key 'zzzzzz' .*; keys: name, play, ppo, render, run_dir, seed"),
         ("--config.ppo.num_envs=abc", "config key ppo.num_envs takes an integer such as 3, not 'abc'"),
         ("--config.ppo.num_envs=1.5", "config key ppo.num_envs takes an integer such as 3, not '1.5'"),
         ("--config.ppo.learning_rate=fast", "config key ppo.learning_rate takes a number such as 0.001, not 'fast'"),

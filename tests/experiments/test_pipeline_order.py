@@ -19,7 +19,7 @@ CONFIG = """
 from ml_collections import ConfigDict
 
 def get_config(size="laptop"):
-    return ConfigDict(dict(run_dir="runs/stage", seed=-1, expert="", size=size, kill=False, wrong=False))
+    return ConfigDict(dict(run_dir="runs/stage", seed=-1, expert="", size=size, kill=False, wrong=False, play=False))
 """
 STAGE = """
 import os, signal

@@ -1,0 +1,62 @@
+"""What the scripts share about experts: the environment a config describes, a trained expert in its task, its film."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from dexgen_jax.envs import registry
+from dexgen_jax.envs.registry import override
+from dexgen_jax.evaluation import assist, operators
+from dexgen_jax.experts.networks import Expert
+from dexgen_jax.grasps import library
+from dexgen_jax.hand import allegro
+from dexgen_jax.objects import catalog
+from dexgen_jax.physics import engine as engines
+from dexgen_jax.run_log import RunLog
+from dexgen_jax.viz import film, video
+
+
+def build_env(config: ConfigDict) -> registry.Env:
+    """The environment a stage's config describes, with the grasps of its run folder or those it names."""
+    hand, names = allegro.load(), catalog.names(config.objects)
+    engine = engines.make(hand, [catalog.load(name) for name in names], config.engine, config.threads)
+    folder = config.grasps or Path(config.run_dir) / "grasps"
+    grasps = [library.load(folder, name, hand.name) for name in names]
+    graph = library.assemble(grasps, override(library.GraphConfig(), config.graph.to_dict()))
+    return registry.load(config.get("task", "anygrasp"), config.env.to_dict(), engine=engine, library=graph)
+
+
+def load_expert(config: ConfigDict) -> tuple[Expert, ConfigDict]:
+    """The expert a stage uses, and the stage's config with the task it was trained in, changed by `config.env`."""
+    expert = Expert.from_pretrained(config.expert or Path(config.run_dir) / "expert")
+    task = ConfigDict(expert.config["made"])
+    with task.ignore_type():
+        task.update(config.env)
+    return expert, ConfigDict({**config.to_dict(), "env": task})
+
+
+def play(config: ConfigDict, log: RunLog) -> dict:
+    """Films a trained expert in the task it was trained in, without a time limit; trains nothing."""
+    expert, config = load_expert(ConfigDict({**config.to_dict(), "env": {"episode_steps": 100_000}}))
+    seconds = config.eval_steps / engines.CONTROL_HZ
+    path, trace = shoot(build_env(config), expert, config.seed, film.Look(320, seconds=seconds), log.folder)
+    return {"film": path, "seconds": seconds, "goals": int(trace.goals.sum()), "drops": int(trace.drops.sum())}
+
+
+def shoot(
+    env: registry.Env, expert: Expert, seed: int, look: film.Look, folder: Path, traced: int = 16
+) -> tuple[Path, assist.Trace]:
+    """Films the expert in one of `traced` environments, chosen for its typical number of drops: expert.mp4.
+
+    Returns the file and what happened in that environment, fields (steps, ...).
+    """
+    policy = lambda obs, key: expert.act(obs)  # noqa: E731
+    steps = round(look.seconds * engines.CONTROL_HZ)
+    simulate = jax.jit(lambda key: assist.simulate(env, policy, operators.clean(), key, traced, steps, traced)[1])
+    trace = jax.tree.map(np.asarray, simulate(jax.random.PRNGKey(seed + 1)))
+    shown = film.typical(trace)
+    path = folder / "expert.mp4"
+    video.write_mp4(path, film.compare(env.engine.scene, {"expert": trace}, shown, look), look.fps)
+    return path, jax.tree.map(lambda x: x[:, shown], trace)

@@ -1,0 +1,48 @@
+"""Laws: an expert is used and shown in the task it was trained in, and to show it leaves its training alone."""
+
+import types
+
+import expert_files
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from fake_env import FakeEnv
+from ml_collections import ConfigDict
+
+from dexgen_jax.run_log import RunLog
+
+MADE = {"action_scale": 0.2, "episode_steps": 200, "randomization": {"mass": [0.1, 0.2]}}
+
+
+@pytest.fixture
+def expert(monkeypatch):
+    """An expert that pushes all joints on, found in whatever folder."""
+    push = lambda obs: 0.5 + 0 * obs["state"]  # noqa: E731
+    found = types.SimpleNamespace(config={"made": MADE}, act=push)
+    monkeypatch.setattr(expert_files.Expert, "from_pretrained", lambda folder: found)
+    return found
+
+
+def test_the_task_is_the_experts_own_but_for_the_changes(expert):
+    config = ConfigDict({"run_dir": "x", "expert": "", "seed": 1, "env": {"randomization": {"kp": (1.0, 1.0)}}})
+    _, merged = expert_files.load_expert(config)
+    assert merged.env.action_scale == 0.2 and merged.seed == 1
+    assert merged.env.randomization.to_dict() == {"mass": [0.1, 0.2], "kp": (1.0, 1.0)}
+
+
+def test_playing_films_one_environment_without_a_time_limit(expert, monkeypatch, tmp_path):
+    built, filmed = [], []
+    env = FakeEnv(reach=0.3, goal_steps=2)
+    env.engine = types.SimpleNamespace(scene="scene")
+    monkeypatch.setattr(expert_files, "build_env", lambda config: built.append(config) or env)
+    frames = np.zeros((4, 32, 32, 3), np.uint8)
+    monkeypatch.setattr(expert_files.film, "compare", lambda *args: filmed.append(args) or frames)
+    settings = {"run_dir": str(tmp_path), "expert": "", "seed": 1, "eval_steps": 12, "env": {"episode_steps": 9}}
+    config = ConfigDict(settings).lock()
+    result = expert_files.play(config, RunLog(tmp_path, "play"))
+    # 0.5 of the scale 0.15 rad: |q - start| = 0.365 > 0.3 after the 5th action, so of 12 two drop; goals at 2 and 4.
+    assert (result["seconds"], result["drops"], result["goals"]) == (1.2, 2, 5)
+    assert built[0].env.to_dict() == MADE | {"episode_steps": 100_000}
+    scene, traces, shown, look = filmed[0]
+    assert scene == "scene" and traces["expert"].q.shape == (12, 16, 16) and (shown, look.seconds) == (0, 1.2)
+    assert result["film"] == tmp_path / "play" / "expert.mp4" and iio.improps(result["film"]).shape[1:] == (32, 32, 3)
