@@ -11,6 +11,7 @@ import dataclasses
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import launch
 import numpy as np
 from expert_files import build_env, play
@@ -20,30 +21,27 @@ from dexgen_jax.checkpoints import Checkpoints
 from dexgen_jax.envs import registry
 from dexgen_jax.envs.registry import override
 from dexgen_jax.evaluation import assist, operators
-from dexgen_jax.experts import networks, ppo
+from dexgen_jax.experts import networks, ppo, training
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:
-    """Trains to `iterations`, continuing from the last checkpoint; writes the expert to <run_dir>/expert."""
+    """Trains on all devices to `iterations`, from the last checkpoint on; writes the expert to <run_dir>/expert."""
     env = build_env(config)
     settings = override(ppo.PPOConfig(), config.ppo.to_dict())
     shape = override(networks.NetworkConfig(), config.network.to_dict())
     actor_critic = networks.ActorCritic(shape, env.action_size)
-    key = jax.random.PRNGKey(config.seed)
-    create = jax.jit(lambda key: ppo.init(env, actor_critic, settings, key, env.config.episode_steps))
-    learn = jax.jit(lambda state: ppo.iteration(env, actor_critic, settings, state), donate_argnums=0)
-
+    loop = training.on(jax.devices(), env, actor_critic, settings, env.config.episode_steps)
     folder = Path(config.run_dir) / "expert"
     checkpoints = Checkpoints(folder / "checkpoints")
     done = checkpoints.latest_step() or 0
-    state = checkpoints.restore(jax.eval_shape(create, key)) if done else create(key)
+    state = checkpoints.restore(loop.template) if done else loop.create(jax.random.PRNGKey(config.seed))
     per_iteration = settings.num_envs * settings.horizon
     with log.progress("training expert", config.iterations * per_iteration, "steps", done * per_iteration) as bar:
         waiting = []
         for iteration in range(done + 1, config.iterations + 1):
-            state, metrics = learn(state)
+            state, metrics = loop.learn(state)
             waiting.append(metrics)
             if iteration % config.log_every == 0 or iteration == config.iterations:
                 means = jax.tree.map(lambda *rows: float(np.mean(rows)), *jax.device_get(waiting))
@@ -56,8 +54,10 @@ def run(config: ConfigDict, log: RunLog) -> dict:
             if iteration % config.checkpoint_every == 0 or iteration == config.iterations:
                 checkpoints.save(iteration, state)
 
-    expert = networks.Expert.of(actor_critic, state.params, state.stats, dataclasses.asdict(env.config))
-    expert.save(folder)
+    params, stats = jax.tree.map(jnp.asarray, jax.device_get((state.params, state.stats)))  # from all devices to one
+    expert = networks.Expert.of(actor_critic, params, stats, dataclasses.asdict(env.config))
+    if log.writes:
+        expert.save(folder)
     return {"transitions": config.iterations * per_iteration, "scores": score(env, expert, config)}
 
 

@@ -24,7 +24,7 @@ from dexgen_jax.experts.networks import ActorCritic, Gaussian, RunningStats
 class PPOConfig:
     """Hyperparameters; the paper's where it states them (clip, discount, trace)."""
 
-    num_envs: int = 2048  # environments per device
+    num_envs: int = 2048  # environments; in `iteration` those of one device
     horizon: int = 16  # control steps between updates
     epochs: int = 4
     minibatches: int = 4

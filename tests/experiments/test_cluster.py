@@ -1,4 +1,4 @@
-"""Several processes share one run: they find each other, one writes, and all restore the same checkpoint."""
+"""Several processes share one run: they find each other, one writes, all restore one checkpoint and learn alike."""
 
 import json
 import os
@@ -16,8 +16,11 @@ STAGE = """
 import jax
 import launch
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
+from toy_env import Walk
 from dexgen_jax.checkpoints import Checkpoints
+from dexgen_jax.experts import networks, ppo, training
 
 def run(config, log):
     mesh = jax.make_mesh((jax.device_count(),), ("data",))
@@ -36,7 +39,14 @@ def run(config, log):
     same = all(np.array_equal(piece.data, rows[piece.index]) for piece in back["split"].addressable_shards)
     same &= np.array_equal(back["host"], np.arange(3)) and back["split"].sharding.is_equivalent_to(split, 2)
     assert same, (back["split"].sharding, split)
-    return {"processes": jax.process_count(), "steps": checkpoints.steps()}
+    actor_critic = networks.ActorCritic(networks.NetworkConfig(actor=(4,), critic=(4,)), Walk.action_size)
+    small = ppo.PPOConfig(num_envs=4, horizon=2, epochs=1, minibatches=2)
+    loop = training.on(jax.devices(), Walk(), actor_critic, small, 12)
+    state, metrics = jax.block_until_ready(loop.learn(loop.create(jax.random.PRNGKey(0))))
+    learned = jax.device_get(state.params)
+    multihost_utils.assert_equal(learned, "each process learned something else")
+    envs = state.env.obs["state"].sharding.num_devices
+    return {"processes": jax.process_count(), "steps": checkpoints.steps(), "devices": envs}
 
 if __name__ == "__main__":
     launch.main(run)
@@ -59,7 +69,8 @@ def test_two_processes_run_one_stage_and_one_of_them_writes(tmp_path):
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     named = {"DEXGEN_DISTRIBUTED": "1", "JAX_NUM_PROCESSES": "2", "JAX_COORDINATOR_ADDRESS": address}
-    environment = {**os.environ, **named, "PYTHONPATH": str(EXPERIMENTS.parent)}
+    paths = os.pathsep.join(map(str, (EXPERIMENTS.parent, EXPERIMENTS.parent / "tests" / "experts")))
+    environment = {**os.environ, **named, "PYTHONPATH": paths}
     processes = [
         subprocess.Popen(
             [sys.executable, "toy.py"],
@@ -73,7 +84,8 @@ def test_two_processes_run_one_stage_and_one_of_them_writes(tmp_path):
     ]
     (out, error), (other_out, other_error) = [process.communicate(timeout=100) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], error + other_error
-    assert json.loads(out.splitlines()[-1]) | {"minutes": 0} == {"processes": 2, "steps": [2], "minutes": 0}
+    result = {"processes": 2, "steps": [2], "devices": 2}
+    assert json.loads(out.splitlines()[-1]) | {"minutes": 0} == result | {"minutes": 0}
     assert "processes" not in other_out  # Gloo says hello there, and that is all
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
 

@@ -1,8 +1,9 @@
-"""Run with four host devices by test_ppo.py: one iteration under shard_map and under pmap, and what 1, 2 and 4 devices
-learn from the same batch; prints how they differ."""
+"""Run with four host devices by test_training.py: one iteration under shard_map and under pmap, what 1, 2 and 4 devices
+learn from the same batch, and a training on two that is stopped and continued; prints how they differ."""
 
 import functools
 import json
+import tempfile
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,8 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from toy_env import Walk
 
-from dexgen_jax.experts import ppo, rollout
+from dexgen_jax.checkpoints import Checkpoints
+from dexgen_jax.experts import ppo, rollout, training
 from dexgen_jax.experts.networks import ActorCritic, NetworkConfig
 from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
@@ -50,6 +52,23 @@ def learned(state, steps, count):
     return jax.jit(mapped)(jax.device_put(steps, NamedSharding(mesh, P(None, "data"))))
 
 
+def continued():
+    """Three iterations on two devices: in one go, and the last two from a checkpoint, which one device reads too."""
+    alone, both = (training.on(jax.devices()[:n], ENV, NETWORKS, CONFIG, ENV.episode_steps) for n in (1, 2))
+    state, _ = both.learn(both.create(jax.random.PRNGKey(0)))
+    with tempfile.TemporaryDirectory() as folder:
+        Checkpoints(folder).save(1, state)
+        again, elsewhere = (Checkpoints(folder).restore(loop.template) for loop in (both, alone))
+    read = largest_difference(elsewhere, state)
+    for _ in range(2):
+        state, again = both.learn(state)[0], both.learn(again)[0]
+    places = {leaf.sharding.num_devices for leaf in jax.tree.leaves(again)}
+    return {
+        "read_on_one_device": read, "devices_of_continued": list(places),
+        "continued": largest_difference(state, again), "steps": int(again.step),
+    }  # fmt: skip
+
+
 def main():
     step = functools.partial(ppo.iteration, ENV, NETWORKS, CONFIG, axis_name="data")
     both = ppo.PPOConfig(**{**vars(CONFIG), "num_envs": 2 * CONFIG.num_envs})
@@ -85,6 +104,7 @@ def main():
         "parameters_one_to_two": largest_difference(alone, by_two),
         "parameters_one_to_four": largest_difference(alone, by_four),
         "noise_differs": bool(np.abs(place[0] - place[1]).max() > 0),
+        **continued(),
         "native_physics_is_the_same": native_physics_is_the_same(),
     }))  # fmt: skip
 

@@ -1,0 +1,67 @@
+"""A training on any number of devices: each steps its share of the environments, and all learn the same.
+
+The state is the same on one device as on several, so a checkpoint of one goes on on the other. With several hosts
+(`jax.distributed`) the devices are those of all of them, and every host makes the same calls.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+from brax.envs.base import Env
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from dexgen_jax.experts import ppo
+from dexgen_jax.experts.networks import ActorCritic
+from dexgen_jax.experts.ppo import PPOConfig, TrainState
+
+_AXIS = "data"
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a training loop calls; made by `on`."""
+
+    create: Callable[[jax.Array], TrainState]  # key -> a new run, the same on any number of devices
+    template: TrainState  # shapes and places of its leaves, for a checkpoint to be read into
+    learn: Callable[[TrainState], tuple[TrainState, dict[str, jax.Array]]]  # one iteration; takes its argument over
+
+
+def share(config: PPOConfig, devices: int) -> PPOConfig:
+    """What one of `devices` runs of the `num_envs` environments of them all.
+
+    Raises ValueError if the environments, or then their minibatches, do not divide.
+    """
+    if config.num_envs % devices:
+        raise ValueError(
+            f"{config.num_envs} environments do not divide among {devices} devices: make ppo.num_envs a multiple of "
+            f"{devices}, the nearest is {max(round(config.num_envs / devices), 1) * devices}"
+        )
+    return dataclasses.replace(config, num_envs=config.num_envs // devices)
+
+
+def on(
+    devices: Sequence[jax.Device], env: Env, networks: ActorCritic, config: PPOConfig, episode_steps: int
+) -> Training:
+    """The programs of a training of `config.num_envs` environments in all; compiles nothing yet.
+
+    One device runs `ppo.iteration` as it is. On several, each has its environments and its noise; gradients and
+    statistics are averaged in every update, so parameters stay equal everywhere.
+    """
+    own = share(config, len(devices))
+    begin = jax.jit(lambda key: ppo.init(env, networks, config, key, episode_steps))
+    shapes = jax.eval_shape(begin, jax.random.PRNGKey(0))
+    if len(devices) == 1:
+        return Training(begin, shapes, jax.jit(lambda s: ppo.iteration(env, networks, own, s), donate_argnums=0))
+    mesh = Mesh(np.asarray(devices), (_AXIS,))
+    specs = jax.tree.map(lambda _: P(), shapes).replace(env=jax.tree.map(lambda _: P(_AXIS), shapes.env))
+    places = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+    template = jax.tree.map(lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes, places)
+    step = functools.partial(ppo.iteration, env, networks, own, axis_name=_AXIS)
+    # `iteration` averages by itself, so shard_map must not add sums of its own: check_vma=False.
+    mapped = jax.shard_map(step, mesh=mesh, in_specs=(specs,), out_specs=(specs, P()), check_vma=False)
+    create = lambda key: jax.device_put(jax.device_get(begin(key)), places)  # noqa: E731
+    return Training(create, template, jax.jit(mapped, donate_argnums=0))

@@ -1,0 +1,59 @@
+"""Laws: devices that share a training stay alike, and it goes on from disk, on as many devices or on others."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+from toy_env import Walk
+
+from dexgen_jax.experts import ppo, training
+from dexgen_jax.experts.networks import ActorCritic, NetworkConfig
+
+ENV = Walk()
+CONFIG = ppo.PPOConfig(num_envs=8, horizon=4, epochs=1, minibatches=2)
+NETWORKS = ActorCritic(NetworkConfig(actor=(8,), critic=(8,)), ENV.action_size)
+
+
+@pytest.fixture(scope="module")
+def found():
+    """What devices.py found with four devices."""
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
+    script = Path(__file__).with_name("devices.py")
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_devices_agree_under_shard_map_and_under_pmap_however_many_they_are(found):
+    assert found["devices"] == 4
+    assert found["parameters_shard_map_to_pmap"] < 1e-6
+    assert found["parameters_one_to_two"] < 1e-5 and found["parameters_one_to_four"] < 1e-5
+    assert found["parameters_between_devices"] == 0 and found["statistics_between_devices"] == 0
+    assert found["parameters_moved"] > 1e-3
+    assert found["noise_differs"] and found["native_physics_is_the_same"]
+
+
+def test_a_training_on_two_devices_goes_on_from_disk_as_if_never_stopped(found):
+    assert found["continued"] == 0 and found["steps"] == 3 and found["devices_of_continued"] == [2]
+    assert found["read_on_one_device"] == 0  # and could go on there
+
+
+def test_one_device_runs_the_plain_iteration():
+    loop = training.on(jax.devices()[:1], ENV, NETWORKS, CONFIG, ENV.episode_steps)
+    plain = jax.jit(lambda s: ppo.iteration(ENV, NETWORKS, CONFIG, s), donate_argnums=0)
+    assert loop.learn.lower(loop.template).as_text() == plain.lower(loop.template).as_text()
+
+
+def test_environments_that_do_not_divide_are_refused_before_anything_is_compiled():
+    assert training.share(CONFIG, 4).num_envs == 2
+    with pytest.raises(ValueError, match="8 environments do not divide among 3 devices: make ppo.num_envs a multiple "):
+        training.on(jax.devices() * 3, None, None, CONFIG, 0)
+    with pytest.raises(ValueError, match="1 environments x 4 steps do not divide into 8 minibatches"):
+        training.share(ppo.PPOConfig(num_envs=8, horizon=4, minibatches=8), 8)
