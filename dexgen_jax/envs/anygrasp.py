@@ -18,7 +18,7 @@ from dexgen_jax.envs.randomization import RandomizationConfig
 from dexgen_jax.envs.rewards import RewardWeights, StyleRanges
 from dexgen_jax.physics.engine import CONTROL_HZ, PhysicsState
 
-_EVENTS = ("success", "drop", "blown_up")
+_EVENTS = ("success", "given_up", "drop", "blown_up")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,8 @@ class AnygraspConfig:
     position_tolerance: float = 0.025  # m
     angle_tolerance: float = 0.4  # rad
     joint_tolerance: float = 0.6  # rad, root mean square
-    hold_steps: int = 2  # a goal counts once it is held this long: shaking passes through it by chance
+    hold_steps: int = 5  # a goal counts once it is held this long: shaking passes through it by chance
+    goal_steps: int = 100  # a goal not reached by then is given up for another: one hard goal must not stop an episode
     drop_distance: float = 0.10  # m from where grasps hold their objects
     reward: RewardWeights = RewardWeights()
     style: StyleRanges = StyleRanges()
@@ -64,8 +65,8 @@ class Anygrasp(HandTask):
         world = randomization.sample_world(key_world, thing, config.randomization, self._gravity_angle(level))
         physics, info = self._begin(key_begin, library.q[row], library.target[row], library.object_pose[row], world)
         info |= {
-            "goal": self._draw_goal(key_goal, row, level), "held": jnp.zeros((), jnp.int32), "level": level,
-            "style": rewards.draw_style(key_style, config.style),
+            "origin": row, "goal": self._draw_goal(key_goal, row, level), "goal_age": jnp.zeros((), jnp.int32),
+            "held": jnp.zeros((), jnp.int32), "level": level, "style": rewards.draw_style(key_style, config.style),
         }  # fmt: skip
         zero = jnp.zeros(())
         names = [f"reward_{field.name}" for field in dataclasses.fields(RewardWeights)]
@@ -75,7 +76,7 @@ class Anygrasp(HandTask):
         """Moves the joint targets by `action` (n,) in [-1, 1] times `action_scale` and simulates 0.1 s."""
         config, before, info = self.config, state.pipeline_state, state.info
         key_move, key_goal, rng = jax.random.split(info["rng"], 3)
-        goal, level = info["goal"], info["level"]
+        goal, level, age = info["goal"], info["level"], info["goal_age"] + 1
         physics, info = self._move(key_move, before, info, action, self._gravity_angle(level))
 
         sizes = self._error(physics, goal).sizes()
@@ -88,11 +89,16 @@ class Anygrasp(HandTask):
         terms |= {"success": success.astype(jnp.float32), "drop": drop.astype(jnp.float32)}
         weighted = rewards.weigh(terms, config.reward, info["style"])
 
+        # The next goal is near the grasp that was reached, or, when this one is given up, near the one before it.
+        given_up = ~success & (held == 0) & (age >= config.goal_steps)
+        origin, over = jnp.where(success, goal, info["origin"]), success | given_up
         info |= {
-            "rng": rng, "goal": jnp.where(success, self._draw_goal(key_goal, goal, level), goal),
-            "held": jnp.where(success, 0, held), "goals": info["goals"] + success, "truncation": self._late(info, drop),
+            "rng": rng, "origin": origin, "goal": jnp.where(over, self._draw_goal(key_goal, origin, level), goal),
+            "goal_age": jnp.where(over, 0, age), "held": jnp.where(success, 0, held), "goals": info["goals"] + success,
+            "truncation": self._late(info, drop),
         }  # fmt: skip
         events = {"success": terms["success"], "drop": terms["drop"], "blown_up": 1.0 - physics.finite}
+        events |= {"given_up": given_up.astype(jnp.float32)}
         metrics = {f"reward_{name}": value for name, value in weighted.items()} | events
         return state.replace(
             pipeline_state=physics, obs=self._observe(physics, info), reward=sum(weighted.values()),

@@ -37,6 +37,7 @@ class Events:
     drop: jax.Array  # bool
     blown_up: jax.Array  # bool, the drop was the simulator's
     ended: jax.Array  # bool, by a drop or by the time limit
+    given_up: jax.Array  # bool, the goal was not reached in its time
     object: jax.Array  # int32
     angle: jax.Array  # degrees between gravity and palm-up's
     distance: jax.Array  # of the goal when it was set, in units of `rewards.distance`
@@ -74,17 +75,19 @@ def simulate(env: Env, choices: Sequence[Actor], which: jax.Array, key: jax.Arra
         state, distance = carry
         action = jnp.clip(jax.lax.switch(which, choices, state, key), -1.0, 1.0)
         then, reached = jax.vmap(lambda s, a: rollout.auto_reset_step(env, s, a))(state, action)
-        goal, over = reached.metrics["success"] > 0, rollout.ended(reached)
+        goal, given_up = reached.metrics["success"] > 0, reached.metrics["given_up"] > 0
+        over = rollout.ended(reached)
         up = jnp.asarray(PALM_UP) / jnp.linalg.norm(jnp.asarray(PALM_UP))
         gravity = state.info["gravity"]
         cosine = gravity @ up / jnp.linalg.norm(gravity, axis=-1)
         events = Events(
             goal=goal, drop=reached.done > 0, blown_up=reached.metrics["blown_up"] > 0, ended=over,
+            given_up=given_up,
             object=env.library.object_index[state.info["goal"]], distance=distance,
             angle=jnp.degrees(jnp.arccos(jnp.clip(cosine, -1.0, 1.0))),
             tip_speed=_tip_speed(env, state.info["q"], reached.info["q"]),
         )  # fmt: skip
-        return (then, jnp.where(goal | over, jax.vmap(goal_distance)(then), distance)), events
+        return (then, jnp.where(goal | over | given_up, jax.vmap(goal_distance)(then), distance)), events
 
     state = jax.vmap(env.reset)(jax.random.split(key_start, num_envs))
     carry = (state, jax.vmap(goal_distance)(state))
@@ -125,7 +128,7 @@ def _row(events: Events, group: np.ndarray) -> dict[str, Any]:
 
 def _by_distance(events: Events) -> list[dict[str, Any]]:
     """How many of the goals that were set were reached, by their distance; those still open at the end do not count."""
-    closed, rows = events.goal | events.ended, []
+    closed, rows = events.goal | events.ended | events.given_up, []
     for low, high in zip(DISTANCES[:-1], DISTANCES[1:], strict=True):
         group = closed & (low <= events.distance) & (events.distance < high)
         tries, reached = int(group.sum()), int((group & events.goal).sum())

@@ -60,6 +60,17 @@ def rolling(make_env):
     return actions, states
 
 
+def test_a_goal_that_takes_too_long_is_given_up_for_another_of_the_same_grasp(make_env, library):
+    env = make_env({**STILL, "angle_tolerance": 1e-6, "goal_steps": 2})
+    states, step = [jax.jit(env.reset)(jax.random.PRNGKey(3))], jax.jit(env.step)
+    for _ in range(6):
+        states.append(step(states[-1], jnp.zeros(env.action_size)))
+    assert [float(state.metrics["given_up"]) for state in states[1:]] == [0, 1, 0, 1, 0, 1]
+    goals, origins = ([int(state.info[name]) for state in states] for name in ("goal", "origin"))
+    assert len(set(origins)) == 1 and set(goals) <= set(np.asarray(library.neighbours[origins[0]]).tolist())
+    assert goals[0] == goals[1] and goals[2] == goals[3] and len(set(goals)) > 1
+
+
 def test_a_step_gives_back_what_a_reset_does(env, few, moved):
     # Structure, shapes and types are those of a scan's carry.
     describe = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)  # noqa: E731

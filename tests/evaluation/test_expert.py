@@ -69,7 +69,7 @@ def events():
     """Two environments for four steps, by hand: object 0 palm up, object 1 palm down; a goal each, and one drop."""
     flags = lambda *where: np.array([[(t, e) in where for e in range(2)] for t in range(4)])  # noqa: E731
     return Events(
-        goal=flags((1, 0), (2, 1)), drop=flags((3, 1)), blown_up=flags(), ended=flags((3, 1)),
+        goal=flags((1, 0), (2, 1)), drop=flags((3, 1)), blown_up=flags(), ended=flags((3, 1)), given_up=flags(),
         object=np.tile([0, 1], (4, 1)), angle=np.tile([10.0, 170.0], (4, 1)),
         distance=np.array([[2.0, 5.0], [2.0, 5.0], [4.0, 5.0], [4.0, 2.5]]), tip_speed=np.full((4, 2), 0.5),
     )  # fmt: skip
