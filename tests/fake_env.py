@@ -56,7 +56,8 @@ class FakeEnv(Env):
             "world": FakeWorld({"size": jnp.full(3, 0.03)}),
             "object_pose": jnp.zeros(7).at[3].set(1.0), "touch": jnp.ones(len(self.hand.touch_names)),
         }  # fmt: skip
-        return State(start, {"state": start}, zero, zero, {"success": zero, "drop": zero, "blown_up": zero}, info)
+        metrics = dict.fromkeys(("success", "given_up", "drop", "blown_up"), zero)
+        return State(start, {"state": start}, zero, zero, metrics, info)
 
     def step(self, state: State, action: jax.Array) -> State:
         info = state.info
@@ -72,5 +73,5 @@ class FakeEnv(Env):
             "rng": rng, "target": target, "q": q, "reading": q, "age": age, "truncation": late,
             "goals": info["goals"] + success.astype(jnp.int32),
         }  # fmt: skip
-        metrics = {"success": success, "drop": drop, "blown_up": jnp.zeros(())}
+        metrics = {"success": success, "given_up": jnp.zeros(()), "drop": drop, "blown_up": jnp.zeros(())}
         return state.replace(pipeline_state=q, obs={"state": q}, done=drop, metrics=metrics, info=info)
