@@ -7,6 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dexgen_jax.envs import registry
+from dexgen_jax.envs.history import History
 from dexgen_jax.envs.registry import override
 from dexgen_jax.evaluation import assist, operators
 from dexgen_jax.experts.networks import Expert
@@ -25,7 +26,9 @@ def build_env(config: ConfigDict) -> registry.Env:
     folder = config.grasps or Path(config.run_dir) / "grasps"
     grasps = [library.load(folder, name, hand.name) for name in names]
     graph = library.assemble(grasps, override(library.GraphConfig(), config.graph.to_dict()))
-    return registry.load(config.get("task", "anygrasp"), config.env.to_dict(), engine=engine, library=graph)
+    env = registry.load(config.get("task", "anygrasp"), config.env.to_dict(), engine=engine, library=graph)
+    rows = config.get("network", {}).get("history", 0)
+    return History(env, rows) if rows else env
 
 
 def load_expert(config: ConfigDict) -> tuple[Expert, ConfigDict]:
@@ -34,7 +37,7 @@ def load_expert(config: ConfigDict) -> tuple[Expert, ConfigDict]:
     task = ConfigDict(expert.config["made"])
     with task.ignore_type():
         task.update(config.env)
-    return expert, ConfigDict({**config.to_dict(), "env": task})
+    return expert, ConfigDict({**config.to_dict(), "env": task, "network": {"history": expert.history}})
 
 
 def play(config: ConfigDict, log: RunLog) -> dict:

@@ -1,4 +1,7 @@
-"""The expert's networks: a Gaussian actor on `state`, a critic on `privileged_state`, and the normaliser of both."""
+"""The expert's networks: a Gaussian actor on `state`, a critic on `privileged_state`, and the normaliser of both.
+
+An actor may also look back: then a small encoder turns `history` into features that stand beside its `state`.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,6 +15,8 @@ from flax import struct
 
 from dexgen_jax import checkpoints
 
+_HISTORY_WIDTHS = (128, 32)  # hidden layer of the history's encoder, and what it hands to the actor
+_STORED_AS = {"state": "stats", "history": "stats_history"}  # an expert's normalisers in its file
 _CLIP = 5.0  # standard deviations: one wild contact must not blow up a forward pass
 
 
@@ -52,11 +57,12 @@ class RunningStats:
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
-    """Widths of the hidden layers and the bounds of the exploration noise."""
+    """Widths of the hidden layers, the bounds of the exploration noise, and how far the actor looks back."""
 
     actor: tuple[int, ...] = (256, 128, 64)
     critic: tuple[int, ...] = (256, 128, 64)
     log_std: tuple[float, float, float] = (-1.2, -3.0, 0.0)  # start, lower and upper bound
+    history: int = 0  # control steps of `envs.history` that the actor encodes; 0: its environment has none
 
 
 def elu(x: jax.Array) -> jax.Array:
@@ -119,21 +125,43 @@ class ActorCritic:
 
     def init(self, key: jax.Array, obs_sizes: dict[str, int]) -> dict[str, Any]:
         key_actor, key_critic = jax.random.split(key)
+        seen, encoder = obs_sizes["state"], {}
+        if self.config.history:
+            self._require_history(obs_sizes)
+            seen += _HISTORY_WIDTHS[-1]
+            encoder["history"] = self._encoder.init(jax.random.fold_in(key, 2), jnp.zeros(obs_sizes["history"]))
         return {
-            "actor": self._actor.init(key_actor, jnp.zeros(obs_sizes["state"])),
+            "actor": self._actor.init(key_actor, jnp.zeros(seen)),
             "critic": self._critic.init(key_critic, jnp.zeros(obs_sizes["privileged_state"])),
             "log_std": jnp.full(self.action_size, self.config.log_std[0]),
+            **encoder,
         }
 
     def policy(self, params: dict, stats: dict[str, RunningStats], obs: dict[str, jax.Array]) -> Gaussian:
         """The action distribution for observations (..., d)."""
-        mean = self._actor.apply(params["actor"], stats["state"].normalize(obs["state"]))
+        seen = stats["state"].normalize(obs["state"])
+        if self.config.history:
+            self._require_history(obs)
+            past = self._encoder.apply(params["history"], stats["history"].normalize(obs["history"]))
+            seen = jnp.concatenate([seen, past], axis=-1)
+        mean = self._actor.apply(params["actor"], seen)
         return Gaussian(mean, jnp.clip(params["log_std"], *self.config.log_std[1:]))
 
     def value(self, params: dict, stats: dict[str, RunningStats], obs: dict[str, jax.Array]) -> jax.Array:
         """The expected return (...,)."""
         seen = stats["privileged_state"].normalize(obs["privileged_state"])
         return self._critic.apply(params["critic"], seen)[..., 0]
+
+    def _require_history(self, obs: dict) -> None:
+        if "history" not in obs:
+            raise ValueError(
+                f"this policy looks back over {self.config.history} control steps, and the observations are "
+                f"{', '.join(obs)}: wrap its environment in dexgen_jax.envs.history.History"
+            )
+
+    @property
+    def _encoder(self) -> MLP:
+        return MLP(_HISTORY_WIDTHS[:-1], _HISTORY_WIDTHS[-1], 1.0)
 
     @property
     def _actor(self) -> MLP:
@@ -149,29 +177,41 @@ class Expert:
     """A trained policy, complete: network, parameters and normaliser."""
 
     config: dict = struct.field(pytree_node=False)
-    params: dict  # actor and log_std
-    stats: RunningStats
+    params: dict  # actor, log_std, and the history's encoder if there is one
+    stats: dict[str, RunningStats]  # of what the actor sees
 
     def act(self, obs: dict[str, jax.Array], key: jax.Array | None = None) -> jax.Array:
         """The action (n,) for one observation; the distribution's mean, or a sample if `key` is given."""
-        shape = NetworkConfig(actor=tuple(self.config["actor"]), log_std=tuple(self.config["log_std"]))
+        widths, log_std = tuple(self.config["actor"]), tuple(self.config["log_std"])
+        shape = NetworkConfig(actor=widths, log_std=log_std, history=self.history)
         networks = ActorCritic(shape, self.params["log_std"].shape[0])
-        gaussian = networks.policy(self.params, {"state": self.stats}, obs)
+        gaussian = networks.policy(self.params, self.stats, obs)
         return gaussian.mean if key is None else gaussian.sample(key)
+
+    @property
+    def history(self) -> int:
+        """Control steps that it looks back over; if there are any, its environment needs `envs.history`."""
+        return self.config.get("history", 0)
 
     @classmethod
     def of(cls, networks: ActorCritic, params: dict, stats: dict[str, RunningStats], made: dict) -> "Expert":
         """Takes from a training what acting needs; `made` says how it was trained and stays with it."""
-        config = {"actor": list(networks.config.actor), "log_std": list(networks.config.log_std), "made": made}
-        return cls(config, {"actor": params["actor"], "log_std": params["log_std"]}, stats["state"])
+        shape = networks.config
+        config = {"actor": list(shape.actor), "log_std": list(shape.log_std), "made": made}
+        if shape.history:
+            config["history"] = shape.history
+        acting = {name: params[name] for name in ("actor", "log_std", "history") if name in params}
+        return cls(config, acting, {name: stats[name] for name in ("state", "history") if name in stats})
 
     def save(self, folder: str | Path) -> None:
         """Writes `config.json` and `weights.npz`."""
-        checkpoints.save_weights(folder, dict(self.config), {"params": self.params, "stats": vars(self.stats)})
+        stats = {_STORED_AS[name]: vars(stats) for name, stats in self.stats.items()}
+        checkpoints.save_weights(folder, dict(self.config), {"params": self.params, **stats})
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "Expert":
         """Reads what `save` wrote. Raises an error that names the file when it is missing or damaged."""
         config, tree = checkpoints.load_weights(folder)
         tree = jax.tree.map(jnp.asarray, tree)
-        return cls(config, tree["params"], RunningStats(**tree["stats"]))
+        stats = {name: RunningStats(**tree[stored]) for name, stored in _STORED_AS.items() if stored in tree}
+        return cls(config, tree["params"], stats)

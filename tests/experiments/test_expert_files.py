@@ -3,7 +3,6 @@
 import types
 
 import expert_files
-import imageio.v3 as iio
 import numpy as np
 import pytest
 from fake_env import FakeEnv
@@ -18,7 +17,7 @@ MADE = {"action_scale": 0.2, "episode_steps": 200, "randomization": {"mass": [0.
 def expert(monkeypatch):
     """An expert that pushes all joints on, found in whatever folder."""
     push = lambda obs: 0.5 + 0 * obs["state"]  # noqa: E731
-    found = types.SimpleNamespace(config={"made": MADE}, act=push)
+    found = types.SimpleNamespace(config={"made": MADE}, history=3, act=push)
     monkeypatch.setattr(expert_files.Expert, "from_pretrained", lambda folder: found)
     return found
 
@@ -26,7 +25,7 @@ def expert(monkeypatch):
 def test_the_task_is_the_experts_own_but_for_the_changes(expert):
     config = ConfigDict({"run_dir": "x", "expert": "", "seed": 1, "env": {"randomization": {"kp": (1.0, 1.0)}}})
     _, merged = expert_files.load_expert(config)
-    assert merged.env.action_scale == 0.2 and merged.seed == 1
+    assert merged.env.action_scale == 0.2 and merged.seed == 1 and merged.network.history == 3
     assert merged.env.randomization.to_dict() == {"mass": [0.1, 0.2], "kp": (1.0, 1.0)}
 
 
@@ -45,4 +44,4 @@ def test_playing_films_one_environment_without_a_time_limit(expert, monkeypatch,
     assert built[0].env.to_dict() == MADE | {"episode_steps": 100_000}
     scene, traces, shown, look = filmed[0]
     assert scene == "scene" and traces["expert"].q.shape == (12, 16, 16) and (shown, look.seconds) == (0, 1.2)
-    assert result["film"] == tmp_path / "play" / "expert.mp4" and iio.improps(result["film"]).shape[1:] == (32, 32, 3)
+    assert result["film"] == tmp_path / "play" / "expert.mp4" and result["film"].stat().st_size > 0

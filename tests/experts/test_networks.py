@@ -113,6 +113,40 @@ def test_an_expert_acts_the_same_after_it_was_saved_and_read(learned, tmp_path):
     np.testing.assert_allclose(one, back.act(obs)[0], rtol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def looking_back():
+    """Networks with a history of 2 rows of 3 joints, their parameters and statistics."""
+    networks, sizes = ActorCritic(NetworkConfig(actor=(8,), critic=(8,), history=2), 3), SIZES | {"history": 12}
+    stats = {name: RunningStats.zeros(size).update(jnp.eye(size) * 3 + 1) for name, size in sizes.items()}
+    return networks, jax.jit(lambda key: networks.init(key, sizes))(jax.random.PRNGKey(0)), stats
+
+
+def test_an_actor_that_looks_back_sees_every_row_of_the_past(looking_back):
+    networks, params, stats = looking_back
+    mean = lambda past: networks.policy(params, stats, {"state": jnp.ones(5), "history": past}).mean  # noqa: E731
+    slopes = jax.jit(jax.jacobian(mean))(jnp.ones(12))
+    assert slopes.shape == (3, 12) and (np.abs(slopes).max(0) > 0).all()
+    batch = networks.policy(params, stats, {"state": jnp.ones((4, 5)), "history": jnp.ones((4, 12))}).mean
+    np.testing.assert_allclose(batch, jnp.tile(mean(jnp.ones(12)), (4, 1)), rtol=1e-5)
+
+
+def test_without_a_history_there_is_nothing_of_it():
+    assert set(NETWORKS.init(jax.random.PRNGKey(0), SIZES)) == {"actor", "critic", "log_std"}
+
+
+def test_an_expert_that_looks_back_acts_the_same_after_it_was_saved_and_read(looking_back, tmp_path):
+    networks, params, stats = looking_back
+    expert = Expert.of(networks, params, stats, made={})
+    expert.save(tmp_path / "expert")
+    back = Expert.from_pretrained(tmp_path / "expert")
+    keys = jax.random.split(jax.random.PRNGKey(2))
+    obs = {"state": jax.random.normal(keys[0], (6, 5)), "history": jax.random.normal(keys[1], (6, 12))}
+    assert back.history == 2 and set(back.stats) == {"state", "history"}
+    np.testing.assert_array_equal(back.act(obs), networks.policy(params, stats, obs).mean)
+    with pytest.raises(ValueError, match="looks back over 2 control steps, and the observations are state: wrap its"):
+        back.act({"state": obs["state"]})
+
+
 def test_a_missing_expert_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no trained weights in .*nobody"):
         Expert.from_pretrained(tmp_path / "nobody")
