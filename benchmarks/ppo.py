@@ -1,17 +1,19 @@
 """What the learner costs: control steps/s of the whole training loop beside bare stepping of the same environments.
 
-Time: about 3 minutes on 2 free CPU cores.
+Time: about 3 minutes on 2 free CPU cores, and 1 to 2 more with RSL-RL.
 Expected on 2 cores: share_of_bare >= 0.6. Every round measures all programs one after the other and shares are
 medians over the rounds; on a busy machine look at cpu_share_of_bare, the share by CPU time.
 Command: python benchmarks/ppo.py --grasps=runs/demo/grasps [--objects=train] [--num_envs=2048] [--engine=auto]
 
 `bare` steps the environments under a new policy's noise, with resets, without network or learner; `physics` is the
 engine alone under constant joint targets, which costs it less than hands that move. brax's PPO is measured on the same
-environment where it runs. The last line is one JSON object.
+environment where it runs, and RSL-RL's where it is installed (pip install 'dexgen_jax[bench]'): speed, and the goals a
+minute that it and ours reach, with exploration, at the end of `--transitions`. The last line is one JSON object.
 """
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -27,7 +29,8 @@ from configs import anygrasp_ppo as settings
 from expert_files import build_env
 
 from dexgen_jax.envs.registry import override
-from dexgen_jax.experts import networks, ppo, rollout
+from dexgen_jax.experts import networks, ppo, rollout, training
+from dexgen_jax.physics.engine import CONTROL_HZ
 
 WARM_UP = 2  # iterations, after which some environments have ended and started again
 
@@ -115,6 +118,43 @@ def brax_ppo(env: Env, config: ppo.PPOConfig) -> str | float:
         return f"does not run: {type(error).__name__}: {str(error).splitlines()[0]}"
 
 
+def after_equal_transitions(
+    env: Env, actor_critic: networks.ActorCritic, config: ppo.PPOConfig, transitions: int
+) -> dict[str, dict | str | int]:
+    """Control steps/s and goals a minute of our PPO and of RSL-RL's, from nothing to `transitions` or a bit more.
+
+    Goals are counted in the last fifth. The first iteration of each, which compiles, is not timed.
+    """
+    per_iteration = config.num_envs * config.horizon
+    iterations = max(math.ceil(transitions / per_iteration), 2)
+    last = max(iterations // 5, 1)
+
+    def row(begun: float, goals: list[float]) -> dict[str, float]:
+        speed = (iterations - 1) * per_iteration / (time.perf_counter() - begun)
+        return {"steps_per_second": speed, "goals_per_minute": float(np.mean(goals)) * CONTROL_HZ * 60}
+
+    found: dict[str, dict | str | int] = {"transitions": iterations * per_iteration}
+    loop = training.on(jax.devices()[:1], env, actor_critic, config, env.config.episode_steps)
+    state, goals = loop.create(jax.random.PRNGKey(0)), []
+    for iteration in range(iterations):
+        state, metrics = loop.learn(state)
+        goals.append(float(metrics["env/success"]))
+        if iteration == 0:
+            begun = time.perf_counter()
+    found["ours"] = row(begun, goals[-last:])
+    try:
+        import ppo_torch
+    except ImportError as error:
+        found["rsl_rl"] = f"not installed ({error.name}): pip install 'dexgen_jax[bench]'"
+        return found
+    runner, environments = ppo_torch.begin(env, actor_critic.config, config)
+    ppo_torch.learn(runner, 1)
+    begun = time.perf_counter()
+    ppo_torch.learn(runner, iterations - 1)
+    found["rsl_rl"] = row(begun, environments.goals[-last * config.horizon :])
+    return found
+
+
 def main() -> None:
     """Reads the command line, prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -123,6 +163,7 @@ def main() -> None:
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--num_envs", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--transitions", type=int, default=200_000, help="of the comparison with RSL-RL; 0: none")
     args = parser.parse_args()
     launch.prepare_jax()
     config = settings.get_config("laptop")
@@ -131,10 +172,13 @@ def main() -> None:
     env = build_env(config)
     learning = override(ppo.PPOConfig(), config.ppo.to_dict())
     shape = override(networks.NetworkConfig(), config.network.to_dict())
-    result = measure(env, networks.ActorCritic(shape, env.action_size), learning, args.rounds)
+    actor_critic = networks.ActorCritic(shape, env.action_size)
+    result = measure(env, actor_critic, learning, args.rounds)
     result = {name: round(float(value), 3) for name, value in result.items()}
     result |= {"engine": env.backend, "envs": args.num_envs, "horizon": learning.horizon}
     result["brax"] = brax_ppo(env, learning)
+    if args.transitions:
+        result["after_equal_transitions"] = after_equal_transitions(env, actor_critic, learning, args.transitions)
     print(json.dumps(result))
 
 
