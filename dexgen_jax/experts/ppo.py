@@ -81,7 +81,7 @@ def init(env: Env, networks: ActorCritic, config: PPOConfig, key: jax.Array, epi
     return TrainState(
         params=params, optimizer=_optimizer(config).init(params),
         stats={name: RunningStats.zeros(size) for name, size in sizes.items()},
-        learning_rate=jnp.asarray(config.learning_rate),
+        learning_rate=jnp.asarray(config.learning_rate, jnp.float32),
         env=rollouts.start(env, key_env, config.num_envs, episode_steps, level), key=key,
         step=jnp.zeros((), jnp.int32),
     )  # fmt: skip

@@ -51,6 +51,14 @@ def test_one_device_runs_the_plain_iteration():
     assert loop.learn.lower(loop.template).as_text() == plain.lower(loop.template).as_text()
 
 
+def test_an_iteration_is_compiled_once():
+    loop = training.on(jax.devices()[:1], ENV, NETWORKS, CONFIG, ENV.episode_steps)
+    after, _ = jax.eval_shape(loop.learn, loop.template)
+    kind = lambda tree: [(x.shape, x.dtype, x.weak_type) for x in jax.tree.leaves(tree)]  # noqa: E731
+    assert kind(after) == kind(loop.template)  # a weak type that becomes a strong one is another program
+    assert not any(x.weak_type for x in jax.tree.leaves(loop.template))  # what is read from disk has none
+
+
 def test_environments_that_do_not_divide_are_refused_before_anything_is_compiled():
     assert training.share(CONFIG, 4).num_envs == 2
     with pytest.raises(ValueError, match="8 environments do not divide among 3 devices: make ppo.num_envs a multiple "):
