@@ -55,7 +55,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
                 checkpoints.save(iteration, state)
 
     params, stats = jax.tree.map(jnp.asarray, jax.device_get((state.params, state.stats)))  # from all devices to one
-    expert = networks.Expert.of(actor_critic, params, stats, dataclasses.asdict(env.config))
+    expert = networks.Expert.of(actor_critic, params, stats, dataclasses.asdict(env.config), config.task)
     if log.writes:
         expert.save(folder)
     return {"transitions": config.iterations * per_iteration, "scores": score(env, expert, config)}

@@ -1,12 +1,13 @@
 """What the scripts share about experts: the environment a config describes, a trained expert in its task, its film."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from dexgen_jax.envs import registry
+from dexgen_jax.envs import free_motion, registry
 from dexgen_jax.envs.history import History
 from dexgen_jax.envs.registry import override
 from dexgen_jax.evaluation import assist, operators
@@ -34,10 +35,29 @@ def build_env(config: ConfigDict) -> registry.Env:
 def load_expert(config: ConfigDict) -> tuple[Expert, ConfigDict]:
     """The expert a stage uses, and the stage's config with the task it was trained in, changed by `config.env`."""
     expert = Expert.from_pretrained(config.expert or Path(config.run_dir) / "expert")
-    task = ConfigDict(expert.config["made"])
-    with task.ignore_type():
-        task.update(config.env)
-    return expert, ConfigDict({**config.to_dict(), "env": task, "network": {"history": expert.history}})
+    env = ConfigDict(expert.config["made"])
+    with env.ignore_type():
+        env.update(config.env)
+    own = {"task": expert.task, "env": env, "network": {"history": expert.history}}
+    return expert, ConfigDict({**config.to_dict(), **own})
+
+
+def load_task(task: str, config: ConfigDict) -> tuple[registry.Env, Callable, ConfigDict]:
+    """A task with the one that masters it: its environment, observations -> actions, and the config of both.
+
+    What the config holds under the task's name (an expert, objects) is that task's own.
+    """
+    if task not in registry.TASKS:
+        raise ValueError(f"no task named {task!r}; there are: {', '.join(registry.TASKS)}")
+    config = ConfigDict({**config.to_dict(), **config.get(task, ConfigDict()).to_dict(), "task": task})
+    if task == "free_motion":  # nothing to learn
+        return build_env(config), free_motion.follow, config
+    expert, config = load_expert(config)
+    if expert.task != task:
+        raise ValueError(
+            f"the expert {config.expert or config.run_dir} masters {expert.task}, not {task}: name another"
+        )
+    return build_env(config), expert.act, config
 
 
 def play(config: ConfigDict, log: RunLog) -> dict:

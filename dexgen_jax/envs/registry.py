@@ -17,6 +17,7 @@ TASKS: dict[str, tuple[type[Env], type]] = {
     "fine_rotation": (FineRotation, FineRotationConfig),
     "free_motion": (FreeMotion, FreeMotionConfig),
 }
+MODES = {"anygrasp": "default", "fine_rotation": "precision_rotation", "free_motion": "free_motion"}  # labels of data
 
 
 def load(name: str, overrides: dict[str, Any] | None = None, *, engine: Engine, library: GraspLibrary) -> Env:

@@ -30,7 +30,7 @@ class RunningStats:
 
     @classmethod
     def zeros(cls, size: int) -> "RunningStats":
-        return cls(jnp.full((), 1e-4), jnp.zeros(size), jnp.full(size, 1e-4))
+        return cls(jnp.full((), 1e-4, jnp.float32), jnp.zeros(size), jnp.full(size, 1e-4, jnp.float32))
 
     def update(self, batch: jax.Array, axis_name: str | None = None) -> "RunningStats":
         """Merges a batch (..., d), and with `axis_name` those of all devices, by the parallel variance formula.
@@ -133,7 +133,7 @@ class ActorCritic:
         return {
             "actor": self._actor.init(key_actor, jnp.zeros(seen)),
             "critic": self._critic.init(key_critic, jnp.zeros(obs_sizes["privileged_state"])),
-            "log_std": jnp.full(self.action_size, self.config.log_std[0]),
+            "log_std": jnp.full(self.action_size, self.config.log_std[0], jnp.float32),
             **encoder,
         }
 
@@ -193,11 +193,18 @@ class Expert:
         """Control steps that it looks back over; if there are any, its environment needs `envs.history`."""
         return self.config.get("history", 0)
 
+    @property
+    def task(self) -> str:
+        """The name of the task it was trained in, see `envs.registry`."""
+        return self.config.get("task", "anygrasp")
+
     @classmethod
-    def of(cls, networks: ActorCritic, params: dict, stats: dict[str, RunningStats], made: dict) -> "Expert":
-        """Takes from a training what acting needs; `made` says how it was trained and stays with it."""
+    def of(
+        cls, networks: ActorCritic, params: dict, stats: dict[str, RunningStats], made: dict, task: str = "anygrasp"
+    ) -> "Expert":
+        """Takes from a training what acting needs; `made`, the settings of its `task`, stays with it."""
         shape = networks.config
-        config = {"actor": list(shape.actor), "log_std": list(shape.log_std), "made": made}
+        config = {"actor": list(shape.actor), "log_std": list(shape.log_std), "task": task, "made": made}
         if shape.history:
             config["history"] = shape.history
         acting = {name: params[name] for name in ("actor", "log_std", "history") if name in params}

@@ -20,12 +20,17 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config = ConfigDict()
     config.run_dir = "runs/dataset"  # folder of the run; the recordings go to its dataset/
     config.seed = 0
-    config.expert = ""  # folder of the expert; empty is <run_dir>/expert
+    config.tasks = ("anygrasp",)  # what is recorded: block i is of the i-th, round and round; see the script
+    config.expert = ""  # folder of the expert of anygrasp; empty is <run_dir>/expert
     config.grasps = ""  # folder of grasp files; empty is <run_dir>/grasps
     config.objects = scale["objects"]  # a set of the catalogue or object names with commas
     config.engine = "auto"  # physics backend: auto, native, mjx or warp
     config.threads = 0  # of the native backend; 0 is all cores
     config.drop_seconds = 2.0  # s before a drop that do not count as kept in the result (nothing is deleted)
+
+    config.fine_rotation = ConfigDict()  # what this task has of its own, if it is recorded
+    config.fine_rotation.expert = "runs/fine_rotation/expert"  # folder of its expert
+    config.fine_rotation.objects = "rod_30_150,rod_36_110,cylinder_40_90,screwdriver_34_80_50"  # elongated ones
 
     config.layout = ConfigDict()
     config.layout.blocks = scale["blocks"]  # written one by one: what a killed run loses is one of them
@@ -40,6 +45,6 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.graph = ConfigDict()
     config.graph.neighbours = 16 if size != "smoke" else 8  # goals to draw from at each grasp
     config.graph.min_angle = 0.55  # rad: goals lie outside the success tolerance
-    config.env = ConfigDict()  # changes to the task the expert was trained in (fields of AnygraspConfig)
+    config.env = ConfigDict()  # changes to the tasks the experts were trained in (fields that all of them have)
     config.env.episode_steps = 200  # control steps until truncation
     return config

@@ -1,11 +1,17 @@
 import collect_dataset
 import numpy as np
 import pytest
+from fake_env import FakeEnv
+from ml_collections import ConfigDict
 
+from dexgen_jax.controller.model import MODES
 from dexgen_jax.dataset import store, windows
+from dexgen_jax.envs import registry
 from dexgen_jax.hand import allegro
+from dexgen_jax.run_log import RunLog
 
 HAND = allegro.load()
+OWN = {"anygrasp": "cube_55,sphere_64", "fine_rotation": "rod_30_150,rod_36_110"}  # objects of each task
 
 
 def _dataset(folder):
@@ -28,3 +34,29 @@ def test_the_result_counts_what_is_stored(tmp_path):
     # A row counts if the next is of its own episode: 49 in block 0. In block 1 rows 0 .. 8, for the last 20 before
     # the drop are 10 .. 29, less the disturbed row 3; and 19 of the second episode.
     assert found["kept"] == pytest.approx((49 + 8 + 19) / 100)
+    assert found["modes"] == {"default": 100}
+
+
+def test_every_task_has_a_mode_that_controllers_know():
+    assert registry.MODES.keys() == registry.TASKS.keys() and set(registry.MODES.values()) <= set(MODES)
+
+
+def test_blocks_take_the_tasks_in_turn_and_every_row_says_which(monkeypatch, tmp_path):
+    def load_task(task, config):
+        act = lambda obs: 0.5 + 0 * obs["state"]  # noqa: E731
+        return FakeEnv(), act, ConfigDict({"objects": OWN[task], "env": {"task": task}})
+
+    monkeypatch.setattr(collect_dataset, "load_task", load_task)
+    settings = {
+        "run_dir": str(tmp_path), "seed": 3, "drop_seconds": 0.5, "tasks": tuple(OWN), "behaviour": {"noise": (0.0,)},
+        "layout": {"blocks": 3, "streams": 2, "rows": 12},
+    }  # fmt: skip
+    found = collect_dataset.run(ConfigDict(settings), RunLog(tmp_path, "dataset"))
+    assert found["modes"] == {"default": 48, "precision_rotation": 24}
+    dataset = store.open_dataset(tmp_path / "dataset", HAND)
+    columns = dataset.read(["mode", "privileged/object_index"])
+    np.testing.assert_array_equal(columns["mode"], np.repeat([0, 1, 0], 2)[:, None].repeat(12, 1))
+    assert dataset.attributes["objects"] == ["cube_55", "sphere_64", "rod_30_150", "rod_36_110"]
+    of_rods = columns["privileged/object_index"] >= 2
+    np.testing.assert_array_equal(of_rods, columns["mode"] == 1)
+    assert dataset.attributes["made"]["env"] == {task: {"task": task} for task in OWN}

@@ -17,7 +17,7 @@ MADE = {"action_scale": 0.2, "episode_steps": 200, "randomization": {"mass": [0.
 def expert(monkeypatch):
     """An expert that pushes all joints on, found in whatever folder."""
     push = lambda obs: 0.5 + 0 * obs["state"]  # noqa: E731
-    found = types.SimpleNamespace(config={"made": MADE}, history=3, act=push)
+    found = types.SimpleNamespace(config={"made": MADE}, history=3, task="fine_rotation", act=push)
     monkeypatch.setattr(expert_files.Expert, "from_pretrained", lambda folder: found)
     return found
 
@@ -25,8 +25,24 @@ def expert(monkeypatch):
 def test_the_task_is_the_experts_own_but_for_the_changes(expert):
     config = ConfigDict({"run_dir": "x", "expert": "", "seed": 1, "env": {"randomization": {"kp": (1.0, 1.0)}}})
     _, merged = expert_files.load_expert(config)
-    assert merged.env.action_scale == 0.2 and merged.seed == 1 and merged.network.history == 3
+    assert merged.env.action_scale == 0.2 and merged.seed == 1
+    assert merged.network.history == 3 and merged.task == "fine_rotation"
     assert merged.env.randomization.to_dict() == {"mass": [0.1, 0.2], "kp": (1.0, 1.0)}
+
+
+def test_a_task_comes_with_the_one_that_masters_it(expert, monkeypatch):
+    monkeypatch.setattr(expert_files, "build_env", lambda config: config.to_dict())
+    settings = {"run_dir": "x", "expert": "", "objects": "cubes", "env": {}}
+    config = ConfigDict(settings | {"fine_rotation": {"expert": "y", "objects": "rods"}}).lock()
+    env, act, stage = expert_files.load_task("fine_rotation", config)
+    assert (env["task"], env["objects"], stage.objects, stage.expert) == ("fine_rotation", "rods", "rods", "y")
+    assert act is expert.act
+    env, act, stage = expert_files.load_task("free_motion", config)
+    assert (env["task"], stage.objects, act) == ("free_motion", "cubes", expert_files.free_motion.follow)
+    with pytest.raises(ValueError, match="the expert x masters fine_rotation, not anygrasp: name another"):
+        expert_files.load_task("anygrasp", config)
+    with pytest.raises(ValueError, match="no task named 'juggle'; there are: anygrasp, fine_rotation, free_motion"):
+        expert_files.load_task("juggle", config)
 
 
 def test_playing_films_one_environment_without_a_time_limit(expert, monkeypatch, tmp_path):

@@ -108,7 +108,8 @@ def test_an_expert_acts_the_same_after_it_was_saved_and_read(learned, tmp_path):
     key = jax.random.PRNGKey(3)
     np.testing.assert_array_equal(back.act(obs, key), expert.act(obs, key))
     assert np.abs(back.act(obs, key) - back.act(obs)).max() > 0.01
-    assert back.config["made"] == {"task": "toy", "weights": [1, 2]}
+    assert back.config["made"] == {"task": "toy", "weights": [1, 2]} and back.task == "anygrasp"
+    assert Expert.of(NETWORKS, params, stats, {}, "fine_rotation").task == "fine_rotation"
     one = jax.jit(lambda o: back.act({"state": o}))(obs["state"][0])
     np.testing.assert_allclose(one, back.act(obs)[0], rtol=1e-5)
 
