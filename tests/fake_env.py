@@ -1,5 +1,7 @@
 """An environment with the Brax API and no physics: joints follow targets, and straying too far drops the object."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 from brax.envs.base import Env, State
@@ -75,3 +77,22 @@ class FakeEnv(Env):
         }  # fmt: skip
         metrics = {"success": success, "given_up": jnp.zeros(()), "drop": drop, "blown_up": jnp.zeros(())}
         return state.replace(pipeline_state=q, obs={"state": q}, done=drop, metrics=metrics, info=info)
+
+
+class TrainableEnv(FakeEnv):
+    """With what a critic sees, and an engine that does nothing: all that a training or its benchmark asks for."""
+
+    engine = types.SimpleNamespace(name="fake", step=lambda physics, ctrl, world: physics + 0.0)
+
+    @property
+    def observation_size(self) -> dict:
+        return {"state": (self.action_size,), "privileged_state": (self.action_size,)}
+
+    def reset(self, rng: jax.Array) -> State:
+        return self._shown(super().reset(rng))
+
+    def step(self, state: State, action: jax.Array) -> State:
+        return self._shown(super().step(state, action))
+
+    def _shown(self, state: State) -> State:
+        return state.replace(obs=state.obs | {"privileged_state": state.obs["state"]})

@@ -10,7 +10,7 @@ from toy_env import Walk
 
 from dexgen_jax.checkpoints import Checkpoints
 from dexgen_jax.experts import ppo, rollout
-from dexgen_jax.experts.networks import ActorCritic, NetworkConfig
+from dexgen_jax.experts.networks import ActorCritic, Gaussian, NetworkConfig
 
 ENV = Walk()
 CONFIG = ppo.PPOConfig(num_envs=64, horizon=8, epochs=3, minibatches=4, learning_rate=2e-3)
@@ -39,6 +39,34 @@ def trained(begin, learn):
 
 def assert_same_bits(tree, other):
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), tree, other)
+
+
+class Given:
+    """Networks whose outputs are their parameters: means with a standard deviation of 1, and values."""
+
+    policy = staticmethod(lambda params, stats, obs: Gaussian(params["mean"], jnp.zeros(1)))
+    value = staticmethod(lambda params, stats, obs: params["value"])
+
+
+@pytest.mark.parametrize(
+    "advantages, actor",
+    # The mean moves from 0 to 0.5, the actions were 0 and 1: but for a constant, their log densities go from 0 and -0.5
+    # to -0.125 each, so the ratios are exp(-0.125) = 0.882497 and exp(0.375) = 1.454991. Gains end at a ratio of 1.2.
+    [([1.0, 2.0], -(0.882497 + 2 * 1.2) / 2), ([-1.0, -2.0], (0.882497 + 2 * 1.454991) / 2)],
+    ids=["gains", "losses"],
+)
+def test_losses_by_hand(advantages, actor):
+    params = {"mean": jnp.full((2, 1), 0.5), "value": jnp.array([1.0, 3.0])}
+    old, action = Gaussian(jnp.zeros((2, 1)), jnp.zeros((2, 1))), jnp.array([[0.0], [1.0]])
+    batch = ppo.Batch({}, action, old.log_prob(action), old, jnp.asarray(advantages), jnp.array([2.0, 1.0]))
+    config = ppo.PPOConfig(clip=0.2, value_cost=2.0, entropy_cost=0.1)
+    total, parts = ppo._loss(params, Given(), config, {}, batch)
+    # Values 1 and 3 miss their targets 2 and 1 by -1 and 2: half of the mean square is 1.25; variances 2.25 and 0.25.
+    entropy = 0.5 * np.log(2 * np.pi * np.e)
+    expected = {"loss/actor": actor, "loss/critic": 1.25, "entropy": entropy, "kl": 0.125, "explained_variance": 1 - 9}
+    for name, value in expected.items():
+        np.testing.assert_allclose(parts[name], value, rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose([total, parts["loss/total"]], actor + 2 * 1.25 - 0.1 * entropy, rtol=1e-5)
 
 
 def test_it_learns_to_walk(trained):
