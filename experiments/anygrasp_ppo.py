@@ -37,6 +37,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     checkpoints = Checkpoints(folder / "checkpoints")
     done = checkpoints.latest_step() or 0
     state = checkpoints.restore(loop.template) if done else loop.create(jax.random.PRNGKey(config.seed))
+    if config.start_from and not done:
+        state = training.start_from(state, networks.Expert.from_pretrained(config.start_from))
     per_iteration = settings.num_envs * settings.horizon
     with log.progress("training expert", config.iterations * per_iteration, "steps", done * per_iteration) as bar:
         waiting = []

@@ -9,13 +9,14 @@ import functools
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from brax.envs.base import Env
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from dexgen_jax.experts import ppo
-from dexgen_jax.experts.networks import ActorCritic
+from dexgen_jax.experts.networks import ActorCritic, Expert
 from dexgen_jax.experts.ppo import PPOConfig, TrainState
 
 _AXIS = "data"
@@ -65,3 +66,23 @@ def on(
     mapped = jax.shard_map(step, mesh=mesh, in_specs=(specs,), out_specs=(specs, P()), check_vma=False)
     create = lambda key: jax.device_put(jax.device_get(begin(key)), places)  # noqa: E731
     return Training(create, template, jax.jit(mapped, donate_argnums=0))
+
+
+def start_from(state: TrainState, expert: Expert) -> TrainState:
+    """A new run with the policy and the normaliser of a trained expert; its critic is learned anew.
+
+    Raises ValueError if the expert's networks or its observation have other sizes.
+    """
+    new = {**state.params, **expert.params}, {**state.stats, **expert.stats}
+    old = state.params, state.stats
+    leaves = jax.tree_util.tree_leaves_with_path
+    sizes = [{jax.tree_util.keystr(path): jnp.shape(x) for path, x in leaves(tree)} for tree in (new, old)]
+    if differing := [name for name in {**sizes[0], **sizes[1]} if sizes[0].get(name) != sizes[1].get(name)]:
+        was, is_now = (size.get(differing[0], "nothing") for size in sizes)
+        raise ValueError(
+            f"the expert to start from has {was} at {differing[0]} where this training has {is_now}: give it the "
+            "widths, the history and the style.shown that the expert was trained with"
+        )
+    place = lambda x, like: jax.device_put(jnp.asarray(x, like.dtype), like.sharding)  # noqa: E731
+    params, stats = jax.tree.map(place, new, old)
+    return state.replace(params=params, stats=stats)

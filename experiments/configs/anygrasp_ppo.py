@@ -15,6 +15,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.task = "anygrasp"  # see dexgen_jax/envs/registry.py
     config.run_dir = "runs/expert"  # folder of the run
     config.grasps = ""  # folder of grasp files; empty is <run_dir>/grasps
+    config.start_from = ""  # folder of a trained expert to go on from, in this task; empty starts from nothing
     config.play = False  # train nothing: film a trained expert for `eval_steps`
     config.expert = ""  # folder of the expert to play; empty is <run_dir>/expert
     config.seed = 0

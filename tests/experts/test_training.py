@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 from toy_env import Walk
 
 from dexgen_jax.experts import ppo, training
-from dexgen_jax.experts.networks import ActorCritic, NetworkConfig
+from dexgen_jax.experts.networks import ActorCritic, Expert, NetworkConfig
 
 ENV = Walk()
 CONFIG = ppo.PPOConfig(num_envs=8, horizon=4, epochs=1, minibatches=2)
@@ -57,6 +58,20 @@ def test_an_iteration_is_compiled_once():
     kind = lambda tree: [(x.shape, x.dtype, x.weak_type) for x in jax.tree.leaves(tree)]  # noqa: E731
     assert kind(after) == kind(loop.template)  # a weak type that becomes a strong one is another program
     assert not any(x.weak_type for x in jax.tree.leaves(loop.template))  # what is read from disk has none
+
+
+def test_a_training_may_start_from_an_expert_of_its_sizes():
+    created = [ppo.init(ENV, NETWORKS, CONFIG, jax.random.PRNGKey(i), ENV.episode_steps) for i in range(2)]
+    expert = Expert.of(NETWORKS, created[0].params, created[0].stats, made={})
+    started = training.start_from(created[1], expert)
+    jax.tree.map(np.testing.assert_array_equal, started.params["actor"], created[0].params["actor"])
+    jax.tree.map(np.testing.assert_array_equal, started.stats["state"], created[0].stats["state"])
+    jax.tree.map(np.testing.assert_array_equal, started.params["critic"], created[1].params["critic"])
+    jax.tree.map(np.testing.assert_array_equal, started.env, created[1].env)
+    other = ActorCritic(NetworkConfig(actor=(4,), critic=(8,)), ENV.action_size)
+    params = other.init(jax.random.PRNGKey(0), {name: shape[0] for name, shape in ENV.observation_size.items()})
+    with pytest.raises(ValueError, match=r"has \(4,\) at .*bias.* where this training has \(8,\): give it the widths"):
+        training.start_from(created[1], Expert.of(other, params, created[0].stats, made={}))
 
 
 def test_environments_that_do_not_divide_are_refused_before_anything_is_compiled():
