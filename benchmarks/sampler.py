@@ -49,9 +49,10 @@ def readings(model: Model) -> tuple:
     return controller.reset(model, q, q), q, q, command, jnp.int32(0), jnp.float32(750.0), jax.random.PRNGKey(1)
 
 
-def acting(model: Model) -> Callable[[], None]:
-    """Returns a compiled call of `act` for one hand."""
-    arguments = untrained(model), *readings(model)
+def acting(model: Model, rearranged: bool = True) -> Callable[[], None]:
+    """Returns a compiled call of `act` for one hand, its weights `rearranged` as in `Controller` or whole."""
+    weights = untrained(model)
+    arguments = weights.for_one_hand() if rearranged else weights, *readings(model)
     compiled = jax.jit(functools.partial(controller.act, model)).lower(*arguments).compile()
     return lambda: jax.block_until_ready(compiled(*arguments))
 
@@ -128,6 +129,7 @@ def main() -> None:
         for steps in (8, 12):
             sized = Model.from_dict({**model.to_dict(), "sampling_steps": steps})
             note(summary(f"{name}{steps}", times(acting(sized), options.calls)))
+        note(summary(f"{name}8_whole_matrices", times(acting(model, rearranged=False), few)))
     note(summary("small8_in_class", times(acting_in_class(SMALL), options.calls)))
     note({"paper8_reading_weights_ms": round(reading_time(PAPER, few), 3)})
     batched = float(np.median(times(acting_in_batch(SMALL, BATCH), few)))

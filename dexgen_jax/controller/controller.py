@@ -152,6 +152,7 @@ class Controller:
         self._key = np.asarray(jax.random.PRNGKey(seed))
         self._alpha_of_one = float(guidance.alpha_of(1.0, self.weights.normalizer.offset_std))
         self._programs: dict[str, Callable] = {}
+        self._weights: Weights | None = None  # as the tick reads them
 
     @classmethod
     def from_pretrained(
@@ -192,7 +193,7 @@ class Controller:
         q, target = self._reading(q), self._reading(target)
         asked = self._command(q, target, command, kind)
         action, self.state, diagnostics, self._key = self._programs["act"](
-            self.weights, self.state, q, target, asked, np.int32(self.model.mode_index(mode)), np.float32(alpha),
+            self._weights, self.state, q, target, asked, np.int32(self.model.mode_index(mode)), np.float32(alpha),
             self._key, np.float32(age), np.bool_(released),
         )  # fmt: skip
         return np.asarray(action), diagnostics
@@ -230,6 +231,7 @@ class Controller:
     def _compile(self) -> dict[str, Callable]:
         """Compiles ahead of time all that a reset or a tick may run, by name."""
         model, hand = self.model, self.model.hand
+        self._weights = self.weights.for_one_hand()
         q = np.zeros(hand.num_joints, np.float32)
 
         def tick(weights: Weights, state: State, *inputs: jax.Array) -> tuple:
@@ -242,5 +244,5 @@ class Controller:
             asked = np.zeros(kind.shape(hand), np.float32)
             programs[name] = jax.jit(functools.partial(kind.make, hand)).lower(q, asked).compile()
         inputs = q, q, commands.none(hand, q), np.int32(0), np.float32(0), self._key, np.float32(0), np.bool_(False)
-        programs["act"] = jax.jit(tick).lower(self.weights, programs["reset"](q, q), *inputs).compile()
+        programs["act"] = jax.jit(tick).lower(self._weights, programs["reset"](q, q), *inputs).compile()
         return programs

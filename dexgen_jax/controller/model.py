@@ -9,7 +9,7 @@ from flax import struct
 
 from dexgen_jax.controller import diffusion
 from dexgen_jax.controller.inverse_dynamics import InverseDynamics
-from dexgen_jax.controller.unet import Denoiser
+from dexgen_jax.controller.unet import Denoiser, for_one_motion
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.hand import allegro
@@ -26,6 +26,13 @@ class Weights:
     denoiser: Any  # parameters of `Model.denoiser`
     inverse_dynamics: Any  # parameters of `Model.inverse_dynamics`
     normalizer: Normalizer
+
+    def for_one_hand(self) -> "Weights":
+        """Returns the same numbers as the tick of a single hand reads them fastest: on a CPU rearranged, else as is.
+
+        Not to be trained, saved or used for a batch. Costs a second copy of the denoiser.
+        """
+        return self.replace(denoiser=for_one_motion(self.denoiser)) if jax.default_backend() == "cpu" else self
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dexgen_jax.controller.unet import Denoiser, step_features
+from dexgen_jax.controller.unet import Denoiser, for_one_motion, step_features
 
 NET = Denoiser(width=24, encoder_width=32, num_modes=3, motion_shape=(2, 8, 3))
 NOISY = jax.random.normal(jax.random.PRNGKey(0), (2, 8, 3))
@@ -56,3 +56,19 @@ def test_step_features_tell_steps_apart():
 def test_a_width_that_the_groups_do_not_divide_is_refused():
     with pytest.raises(ValueError, match="multiple of the 8 normalisation groups, got 20"):
         Denoiser(20, 16, 1, (2, 8, 3)).init(jax.random.PRNGKey(0), NOISY, 1, CONDITION, 0)
+
+
+def test_parameters_rearranged_for_one_motion_are_the_same_function():
+    rearranged = for_one_motion(PARAMETERS)
+    assert rearranged["params"]["up_0"]["first"]["halves"].shape == (2, 24, 24)  # reads hidden and skip, 24 + 24
+    assert rearranged["params"]["film"]["transposed"].shape == (6 * 2 * 24, 24)
+    again = NET.apply(rearranged, NOISY, jnp.int32(5), CONDITION, jnp.int32(1))
+    np.testing.assert_allclose(again, _whole(), atol=1e-5)
+    code, steps = NET.apply(PARAMETERS, CONDITION, 1, method="encode"), jnp.array([5, 50, 97])
+    films = [NET.apply(parameters, code, steps, method="modulate") for parameters in (PARAMETERS, rearranged)]
+    np.testing.assert_allclose(*films, atol=1e-5)
+
+
+def test_a_matrix_of_odd_inputs_is_left_whole():
+    odd = {"params": {"entry": {"kernel": jnp.ones((3, 4)), "bias": jnp.ones(4)}}}
+    assert for_one_motion(odd)["params"]["entry"]["kernel"].shape == (3, 4)
