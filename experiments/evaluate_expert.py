@@ -50,8 +50,9 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
 def short(score: dict) -> dict:
     """What is worth a line on the screen."""
-    kept = ("goals_per_minute", "hold_time", "tip_speed")
-    return {**score["comparison"], **{name: {k: row[k] for k in kept} for name, row in score["policies"].items()}}
+    kept = ("goals_per_minute", "hold_time", "tip_speed", "turn_rate")  # the last in fine rotation
+    rows = {name: {k: row[k] for k in kept if k in row} for name, row in score["policies"].items()}
+    return {**score["comparison"], **rows}
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ class Events:
     angle: jax.Array  # degrees between gravity and palm-up's
     distance: jax.Array  # of the goal when it was set, in units of `rewards.distance`
     tip_speed: jax.Array  # m/s, mean over the fingertips
+    turning: jax.Array  # speed of turning over the commanded one: 1 as asked, -1 the other way; 0 in other tasks
 
 
 def actors(env: Env, expert: Expert) -> dict[str, Actor]:
@@ -75,8 +76,8 @@ def simulate(env: Env, choices: Sequence[Actor], which: jax.Array, key: jax.Arra
         state, distance = carry
         action = jnp.clip(jax.lax.switch(which, choices, state, key), -1.0, 1.0)
         then, reached = jax.vmap(lambda s, a: rollout.auto_reset_step(env, s, a))(state, action)
-        goal, given_up = reached.metrics["success"] > 0, reached.metrics["given_up"] > 0
-        over = rollout.ended(reached)
+        goal, over = reached.metrics["success"] > 0, rollout.ended(reached)
+        given_up = reached.metrics["given_up"] > 0 if "given_up" in reached.metrics else jnp.zeros_like(goal)
         up = jnp.asarray(PALM_UP) / jnp.linalg.norm(jnp.asarray(PALM_UP))
         gravity = state.info["gravity"]
         cosine = gravity @ up / jnp.linalg.norm(gravity, axis=-1)
@@ -85,7 +86,7 @@ def simulate(env: Env, choices: Sequence[Actor], which: jax.Array, key: jax.Arra
             given_up=given_up,
             object=env.library.object_index[state.info["goal"]], distance=distance,
             angle=jnp.degrees(jnp.arccos(jnp.clip(cosine, -1.0, 1.0))),
-            tip_speed=_tip_speed(env, state.info["q"], reached.info["q"]),
+            tip_speed=_tip_speed(env, state.info["q"], reached.info["q"]), turning=_turning(state, reached),
         )  # fmt: skip
         return (then, jnp.where(goal | over | given_up, jax.vmap(goal_distance)(then), distance)), events
 
@@ -100,6 +101,12 @@ def _tip_speed(env: Env, before: jax.Array, after: jax.Array) -> jax.Array:
     return jnp.linalg.norm(travel, axis=-1).mean(-1) * CONTROL_HZ
 
 
+def _turning(state: State, reached: State) -> jax.Array:
+    if "command" not in state.info:  # of fine rotation, rad/s
+        return jnp.zeros_like(reached.reward)
+    return reached.metrics["turned"] * CONTROL_HZ / jnp.abs(state.info["command"])
+
+
 def summarise(events: Events, object_names: Sequence[str]) -> dict[str, Any]:
     """One policy's figures, plain values, with 95% intervals; groups in which nothing happened are left out."""
     events = jax.tree.map(np.asarray, events)
@@ -108,6 +115,7 @@ def summarise(events: Events, object_names: Sequence[str]) -> dict[str, Any]:
     return {
         **_row(events, np.ones_like(events.goal)),
         "tip_speed": float(events.tip_speed.mean()),
+        **({"turn_rate": float(events.turning.mean())} if events.turning.any() else {}),  # achieved over commanded
         "blown_up": int(events.blown_up.sum()),
         "dispersion": intervals.dispersion(events.drop.sum(0)),
         "by_object": {name: _row(events, group) for name, group in by_object.items() if group.any()},

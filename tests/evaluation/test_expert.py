@@ -1,5 +1,7 @@
 """Laws: every event is counted once in each split, and the yardsticks do what their names say."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,6 +74,7 @@ def events():
         goal=flags((1, 0), (2, 1)), drop=flags((3, 1)), blown_up=flags(), ended=flags((3, 1)), given_up=flags(),
         object=np.tile([0, 1], (4, 1)), angle=np.tile([10.0, 170.0], (4, 1)),
         distance=np.array([[2.0, 5.0], [2.0, 5.0], [4.0, 5.0], [4.0, 2.5]]), tip_speed=np.full((4, 2), 0.5),
+        turning=np.zeros((4, 2)),
     )  # fmt: skip
 
 
@@ -88,6 +91,31 @@ def test_splits_by_hand():
     near, far = row["by_goal_distance"]
     assert (near["from"], near["goals_set"], near["reached"]) == (0.0, 2, 1)
     assert (far["from"], far["goals_set"], far["reached"]) == (4.5, 1, 1)
+
+
+def test_how_fast_an_object_turns_is_told_by_what_was_asked():
+    class Turning(FakeEnv):
+        """Asked for 0.5 rad/s against the clock, it turns by 0.02 rad a step as asked."""
+
+        def reset(self, rng):
+            state = super().reset(rng)
+            return state.replace(info=state.info | {"command": jnp.asarray(-0.5)}, metrics=self._turned(state))
+
+        def step(self, state, action):
+            state = super().step(state, action)
+            return state.replace(metrics=self._turned(state))
+
+        def _turned(self, state):
+            return {name: value for name, value in state.metrics.items() if name != "given_up"} | {"turned": 0.02}
+
+    env = Turning()
+    env.library = types.SimpleNamespace(**vars(env.library), q=jnp.zeros((3, 16)))
+    still = lambda state, key: jnp.zeros_like(state.info["target"])  # noqa: E731
+    found = jax.jit(lambda key: evaluation.simulate(env, [still], 0, key, 2, 3))(jax.random.PRNGKey(0))
+    np.testing.assert_allclose(found.turning, 0.02 * 10 / 0.5, rtol=1e-6)
+    row = evaluation.summarise(found, ["one", "two"])
+    np.testing.assert_allclose(row["turn_rate"], 0.4, rtol=1e-6)
+    assert "turn_rate" not in evaluation.summarise(events(), ["cube", "rod"])
 
 
 def test_splits_add_up(simulated):
