@@ -48,11 +48,11 @@ def run(config: ConfigDict, log: RunLog) -> dict:
             if iteration % config.log_every == 0 or iteration == config.iterations:
                 means = jax.tree.map(lambda *rows: float(np.mean(rows)), *jax.device_get(waiting))
                 ppo.check_finite(means, iteration)
-                waiting = []
                 means["goals_per_minute"] = means["env/success"] * CONTROL_HZ * 60
                 means["drops_per_minute"] = means["env/drop"] * CONTROL_HZ * 60
                 log.write(iteration * per_iteration, means)
-                bar.advance(per_iteration * config.log_every, goals_per_minute=means["goals_per_minute"])
+                bar.advance(per_iteration * len(waiting), goals_per_minute=means["goals_per_minute"])
+                waiting = []
             if iteration % config.checkpoint_every == 0 or iteration == config.iterations:
                 checkpoints.save(iteration, state)
 
