@@ -7,7 +7,8 @@ Command: python benchmarks/sampler.py [--calls=2000] [--skip_torch]
 
 One call is the whole control tick: readings and a command in, a safe joint target out, guidance on. Untrained weights;
 they cost the same. Nothing else may run on the machine: `others_busy` says how many cores other processes kept busy.
-PyTorch is timed in turn with JAX, so that a disturbance meets both. The last line is one JSON object, times in ms.
+PyTorch is timed in turn with JAX, so that a disturbance meets both. `whole_matrices` is the tick without
+`Weights.for_one_hand`, see docs/sampler.md. The last line is one JSON object, times in ms.
 """
 
 import argparse

@@ -63,7 +63,7 @@ def sample_motions(
     def draw(key: jax.Array) -> jax.Array:
         return sample(schedule, steps, predict_noise, key, model.motion_shape, guide, model.clean_limit, eta)
 
-    # One motion is drawn without a batch axis: a matrix times a vector is what a CPU does best.
+    # One motion is drawn without a batch axis: a matrix times a vector is what a CPU does best, see docs/sampler.md.
     return draw(keys[0])[None] if len(keys) == 1 else jax.vmap(draw)(keys)
 
 
