@@ -117,8 +117,10 @@ class Denoiser(nn.Module):
         return self.denoise(noisy, self.modulate(self.encode(condition, mode), step))
 
 
-def for_one_motion(parameters: Any) -> Any:
+def for_one_motion(parameters: Any, least: int = 384 * 384) -> Any:
     """Returns a `Denoiser`'s parameters rearranged for one motion at a time on a CPU: the same function, faster.
+
+    Matrices of fewer than `least` numbers stay as they are: XLA does not divide their products among threads.
 
     A matrix (inputs, width) that meets a vector becomes a batch of two (2, inputs / 2, width), which XLA multiplies on
     a core each; one that meets the rows of all diffusion steps is transposed (width, inputs), which XLA reads as it
@@ -128,7 +130,7 @@ def for_one_motion(parameters: Any) -> Any:
 
     def arranged(path: tuple[str, ...], value: jax.Array) -> tuple[tuple[str, ...], jax.Array]:
         *_, layer, name = path
-        if name != "kernel" or len(value) % 2:
+        if name != "kernel" or len(value) % 2 or value.size < least:
             return path, value
         if layer in rows:
             return (*path[:-1], "transposed"), jnp.transpose(value)

@@ -59,7 +59,7 @@ def test_a_width_that_the_groups_do_not_divide_is_refused():
 
 
 def test_parameters_rearranged_for_one_motion_are_the_same_function():
-    rearranged = for_one_motion(PARAMETERS)
+    rearranged = for_one_motion(PARAMETERS, least=0)
     assert rearranged["params"]["up_0"]["first"]["halves"].shape == (2, 24, 24)  # reads hidden and skip, 24 + 24
     assert rearranged["params"]["film"]["transposed"].shape == (6 * 2 * 24, 24)
     again = NET.apply(rearranged, NOISY, jnp.int32(5), CONDITION, jnp.int32(1))
@@ -71,4 +71,4 @@ def test_parameters_rearranged_for_one_motion_are_the_same_function():
 
 def test_a_matrix_of_odd_inputs_is_left_whole():
     odd = {"params": {"entry": {"kernel": jnp.ones((3, 4)), "bias": jnp.ones(4)}}}
-    assert for_one_motion(odd)["params"]["entry"]["kernel"].shape == (3, 4)
+    assert for_one_motion(odd, least=0)["params"]["entry"]["kernel"].shape == (3, 4)
