@@ -41,9 +41,9 @@ class Tick(nn.Module):
     def __init__(self, model: Model, condition_size: int, joints: int):
         """Random weights of the model's sizes."""
         super().__init__()
-        width, self.depth, self.shape = model.width, 3, model.motion_shape
+        width, self.depth, self.shape = model.width, model.depth, model.motion_shape
         numbers = torch.Size(self.shape).numel()
-        sizes = [condition_size] + [model.encoder_width] * 6
+        sizes = [condition_size] + [model.encoder_width] * model.encoder_layers
         layers = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.SiLU())]
         self.encoder = nn.Sequential(*layers, nn.Linear(model.encoder_width, width))
         self.mode = nn.Embedding(len(model.modes), width)
@@ -105,7 +105,7 @@ def pull(clean: torch.Tensor, command: torch.Tensor, rate: float, scale: float) 
 
 def copy_denoiser(tick: Tick, weights: Weights) -> None:
     """Gives the PyTorch denoiser the numbers of the JAX one; each layer of one must have its layer in the other."""
-    layers = {f"encoder_{i}": tick.encoder[2 * i] for i in range(6)} | {"condition_projection": tick.encoder[-1]}
+    layers = {f"encoder_{i}": tick.encoder[2 * i] for i in range(len(tick.encoder) // 2)} | {"condition_projection": tick.encoder[-1]}
     layers |= {"step_encoder": tick.step_encoder[0], "step_projection": tick.step_encoder[2], "film": tick.film}
     layers |= {"mode_embedding": tick.mode, "entry": tick.entry, "exit": tick.exit}
     for side in ("down", "up"):

@@ -45,7 +45,9 @@ class Model:
     history: int = 4  # rows of joint readings that the condition holds
     horizon: int = 2  # control steps ahead
     width: int = 768  # of the denoiser's blocks
+    depth: int = 3  # the denoiser's blocks on each side of its U
     encoder_width: int = 1024  # of the state encoder
+    encoder_layers: int = 6
     inverse_width: int = 768  # of the inverse dynamics' blocks
     inverse_blocks: int = 4
     diffusion_steps: int = 100  # S, in training
@@ -70,7 +72,9 @@ class Model:
     @property
     def denoiser(self) -> Denoiser:
         """The network that reads noise off motions."""
-        return Denoiser(self.width, self.encoder_width, len(self.modes), self.motion_shape)
+        return Denoiser(
+            self.width, self.encoder_width, len(self.modes), self.motion_shape, self.depth, self.encoder_layers
+        )
 
     @property
     def inverse_dynamics(self) -> InverseDynamics:

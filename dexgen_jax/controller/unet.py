@@ -66,8 +66,8 @@ class Denoiser(nn.Module):
     encoder_width: int
     num_modes: int
     motion_shape: tuple[int, int, int]  # T, K, 3
-    depth: int = 3  # blocks on each side of the U
-    encoder_layers: int = 6
+    depth: int  # blocks on each side of the U
+    encoder_layers: int
 
     def setup(self) -> None:
         """Declares the layers."""

@@ -5,7 +5,7 @@ import pytest
 
 from dexgen_jax.controller.unet import Denoiser, for_one_motion, step_features
 
-NET = Denoiser(width=24, encoder_width=32, num_modes=3, motion_shape=(2, 8, 3))
+NET = Denoiser(width=24, encoder_width=32, num_modes=3, motion_shape=(2, 8, 3), depth=3, encoder_layers=6)
 NOISY = jax.random.normal(jax.random.PRNGKey(0), (2, 8, 3))
 CONDITION = jax.random.normal(jax.random.PRNGKey(1), (4, 60))
 PARAMETERS = NET.init(jax.random.PRNGKey(2), NOISY, 1, CONDITION, 0)
@@ -35,7 +35,7 @@ def test_every_input_matters():
 
 
 def test_the_paper_s_size_is_the_paper_s_size():
-    net = Denoiser(width=768, encoder_width=1024, num_modes=3, motion_shape=(2, 8, 3))
+    net = Denoiser(width=768, encoder_width=1024, num_modes=3, motion_shape=(2, 8, 3), depth=3, encoder_layers=6)
     shapes = jax.eval_shape(lambda key: net.init(key, NOISY, 1, CONDITION, 0), jax.random.PRNGKey(0))
     assert 15e6 < sum(leaf.size for leaf in jax.tree.leaves(shapes)) < 25e6
 
@@ -55,7 +55,7 @@ def test_step_features_tell_steps_apart():
 
 def test_a_width_that_the_groups_do_not_divide_is_refused():
     with pytest.raises(ValueError, match="multiple of the 8 normalisation groups, got 20"):
-        Denoiser(20, 16, 1, (2, 8, 3)).init(jax.random.PRNGKey(0), NOISY, 1, CONDITION, 0)
+        Denoiser(20, 16, 1, (2, 8, 3), 3, 6).init(jax.random.PRNGKey(0), NOISY, 1, CONDITION, 0)
 
 
 def test_parameters_rearranged_for_one_motion_are_the_same_function():
