@@ -105,7 +105,8 @@ def pull(clean: torch.Tensor, command: torch.Tensor, rate: float, scale: float) 
 
 def copy_denoiser(tick: Tick, weights: Weights) -> None:
     """Gives the PyTorch denoiser the numbers of the JAX one; each layer of one must have its layer in the other."""
-    layers = {f"encoder_{i}": tick.encoder[2 * i] for i in range(len(tick.encoder) // 2)} | {"condition_projection": tick.encoder[-1]}
+    layers = {f"encoder_{i}": tick.encoder[2 * i] for i in range(len(tick.encoder) // 2)}
+    layers |= {"condition_projection": tick.encoder[-1]}
     layers |= {"step_encoder": tick.step_encoder[0], "step_projection": tick.step_encoder[2], "film": tick.film}
     layers |= {"mode_embedding": tick.mode, "entry": tick.entry, "exit": tick.exit}
     for side in ("down", "up"):

@@ -13,8 +13,8 @@ from dexgen_jax.envs.fine_rotation import (
     FineRotation,
     FineRotationConfig,
     _between_axes,
+    follow,
     long_axis,
-    tracking,
     turned,
 )
 from dexgen_jax.hand import rotation
@@ -43,10 +43,33 @@ def test_a_turn_about_the_axis_counts_however_the_object_lies():
     np.testing.assert_allclose(turned(before, across, AXIS), 0.0, atol=1e-5)
 
 
-def test_tracking_by_hand():
-    speeds = jnp.array([0.5, 0.25, 0.0, 1.0, -0.5, -9.0])
-    np.testing.assert_allclose(jax.vmap(lambda v: tracking(v, 0.5))(speeds), [1, 0.5, 0, 0, -1, -1], atol=1e-6)
-    np.testing.assert_allclose(jax.vmap(lambda v: tracking(-v, -0.5))(speeds), [1, 0.5, 0, 0, -1, -1], atol=1e-6)
+@pytest.mark.parametrize(
+    "lead, step, nearer, then",
+    [
+        (0.0, 0.05, 0.05, 0.0),  # with the marker
+        (0.0, 0.0, 0.0, 0.05),  # at rest
+        (0.0, 0.12, -0.02, -0.07),  # past it
+        (0.0, -0.1, -0.1, 0.15),  # the other way
+        (0.4, 0.0, 0.0, 0.4),  # the marker waits
+        (0.4, 0.05, 0.05, 0.4),
+        (-0.4, 0.2, -0.2, -0.4),  # the marker is taken along
+    ],
+)
+def test_following_a_marker_by_hand(lead, step, nearer, then):
+    found = follow(jnp.float32(lead), jnp.float32(step), jnp.float32(0.05), 0.4)
+    np.testing.assert_allclose(found, [nearer, then], atol=1e-6)
+
+
+def test_shaking_pays_nothing_and_turning_within_it_pays_what_it_turns():
+    steps = jnp.tile(jnp.array([0.5, -0.48]), 100)  # 0.01 rad a step for the eye, fifty times that for the speed
+
+    def one(lead, step):
+        nearer, lead = follow(lead, step, jnp.float32(0.01), 100.0)
+        return lead, nearer
+
+    lead, nearer = jax.lax.scan(one, jnp.float32(5.0), steps)  # behind by more than it shakes
+    np.testing.assert_allclose(nearer.sum(), steps.sum(), atol=1e-3)
+    np.testing.assert_allclose(lead, 5.0, atol=1e-3)
 
 
 def test_tilt_is_the_shortest_turn_between_axes():
@@ -91,8 +114,9 @@ def test_commands_go_either_way_at_speeds_of_the_range(env, lived):
 def test_turning_the_commanded_way_is_progress_and_the_other_way_is_not(lived):
     command = lived.info["command"][:-1]
     np.testing.assert_allclose(lived.metrics["turned"][1:], STEP * np.sign(command), atol=1e-5)
-    expected = np.maximum(1 - np.abs(10 * STEP - command) / np.abs(command), -1)
-    np.testing.assert_allclose(lived.metrics["reward_turn"][1:], expected, atol=1e-3)
+    gap = lived.info["lead"][:-1] + np.abs(command) / 10
+    expected = np.abs(gap) - np.abs(gap - STEP * np.sign(command))
+    np.testing.assert_allclose(lived.metrics["reward_turn"][1:], 2.0 * expected / 0.4, atol=1e-3)
     terms = [value for name, value in lived.metrics.items() if name.startswith("reward_")]
     np.testing.assert_allclose(lived.reward, sum(terms), rtol=1e-4, atol=1e-5)
 
