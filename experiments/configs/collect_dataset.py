@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 SIZES = {
     "smoke": dict(objects="cube_55,sphere_64,cylinder_56_60", blocks=1, streams=64, rows=150),
-    "laptop": dict(objects="starter", blocks=6, streams=128, rows=320),
+    "laptop": dict(objects="starter", blocks=8, streams=128, rows=320),
     "gpu": dict(objects="starter", blocks=64, streams=8192, rows=400),
 }
 
@@ -43,7 +43,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.behaviour.noise_share = 0.25  # share of a disturbed stream's rows that have noise
 
     config.graph = ConfigDict()
-    config.graph.neighbours = 16 if size != "smoke" else 8  # goals to draw from at each grasp
+    config.graph.neighbours = {"smoke": 8, "laptop": 6, "gpu": 16}[size]  # goals to draw from; few in a sparse library
     config.graph.min_angle = 0.55  # rad: goals lie outside the success tolerance
     config.env = ConfigDict()  # changes to the tasks the experts were trained in (fields that all of them have)
     config.env.episode_steps = 200  # control steps until truncation

@@ -51,7 +51,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.film.traced = 16  # environments to choose the filmed one from
 
     config.graph = ConfigDict()
-    config.graph.neighbours = 16 if size != "smoke" else 8  # goals to draw from at each grasp
+    config.graph.neighbours = {"smoke": 8, "laptop": 6, "gpu": 16}[size]  # goals to draw from; few in a sparse library
     config.graph.min_angle = 0.55  # rad: goals lie outside the success tolerance
     config.env = ConfigDict()  # changes to the task the expert was trained in (fields of AnygraspConfig)
     config.env.episode_steps = 100_000  # control steps: no time limit, an object is held until it drops

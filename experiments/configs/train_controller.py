@@ -17,7 +17,7 @@ SIZES = {
     "laptop": dict(
         # Wide and shallow learns more in the same minutes, and acts in a third of the time: docs/sampler.md.
         model=dict(width=256, depth=1, encoder_width=256, encoder_layers=2, inverse_width=192, inverse_blocks=3),
-        recipe=dict(steps=6000, batch=256, learning_rate=1e-3, warmup=200, ema=0.998),
+        recipe=dict(steps=8000, batch=256, learning_rate=1e-3, warmup=200, ema=0.998),
         steps_per_call=100, checkpoint_every=1000, held_out_windows=2048,
     ),
     "gpu": dict(

@@ -1,4 +1,4 @@
-"""Laws: only turning about the long axis, the commanded way, is paid; tilting and leaving the place cost."""
+"""Laws: the object is paid for following a marker that turns about its long axis at the commanded speed."""
 
 import dataclasses
 
@@ -9,18 +9,11 @@ import pytest
 from brax.envs.wrappers import training as wrappers
 
 from dexgen_jax.envs import registry
-from dexgen_jax.envs.fine_rotation import (
-    FineRotation,
-    FineRotationConfig,
-    _between_axes,
-    follow,
-    long_axis,
-    turned,
-)
+from dexgen_jax.envs.fine_rotation import FineRotation, FineRotationConfig, long_axis, turned
 from dexgen_jax.hand import rotation
 from dexgen_jax.objects import catalog
 
-COUNT, STEPS, STEP = 16, 7, 0.05
+COUNT, STEPS, STEP, LEAD = 16, 7, 0.05, 0.2
 AXIS = jnp.array([0.0, 0.6, 0.8])
 
 
@@ -43,41 +36,6 @@ def test_a_turn_about_the_axis_counts_however_the_object_lies():
     np.testing.assert_allclose(turned(before, across, AXIS), 0.0, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "lead, step, nearer, then",
-    [
-        (0.0, 0.05, 0.05, 0.0),  # with the marker
-        (0.0, 0.0, 0.0, 0.05),  # at rest
-        (0.0, 0.12, -0.02, -0.07),  # past it
-        (0.0, -0.1, -0.1, 0.15),  # the other way
-        (0.4, 0.0, 0.0, 0.4),  # the marker waits
-        (0.4, 0.05, 0.05, 0.4),
-        (-0.4, 0.2, -0.2, -0.4),  # the marker is taken along
-    ],
-)
-def test_following_a_marker_by_hand(lead, step, nearer, then):
-    found = follow(jnp.float32(lead), jnp.float32(step), jnp.float32(0.05), 0.4)
-    np.testing.assert_allclose(found, [nearer, then], atol=1e-6)
-
-
-def test_shaking_pays_nothing_and_turning_within_it_pays_what_it_turns():
-    steps = jnp.tile(jnp.array([0.5, -0.48]), 100)  # 0.01 rad a step for the eye, fifty times that for the speed
-
-    def one(lead, step):
-        nearer, lead = follow(lead, step, jnp.float32(0.01), 100.0)
-        return lead, nearer
-
-    lead, nearer = jax.lax.scan(one, jnp.float32(5.0), steps)  # behind by more than it shakes
-    np.testing.assert_allclose(nearer.sum(), steps.sum(), atol=1e-3)
-    np.testing.assert_allclose(lead, 5.0, atol=1e-3)
-
-
-def test_tilt_is_the_shortest_turn_between_axes():
-    x, y = jnp.eye(3)[:2]
-    np.testing.assert_allclose(_between_axes(x, y), [0, 0, np.pi / 2], atol=1e-6)
-    np.testing.assert_allclose(_between_axes(x, x), [0, 0, 0], atol=1e-6)
-
-
 @pytest.fixture(scope="module")
 def env(engine, library):
     """The task on a physics that turns every object by 0.05 rad about its long axis in each step, and nothing else."""
@@ -87,7 +45,7 @@ def env(engine, library):
         after = rotation.multiply(state.qpos[n + 3 :], quat(STEP * long_axis(world.object)))
         return state.replace(qpos=state.qpos.at[n + 3 :].set(after))
 
-    overrides = {"turn": 2.5 * STEP, "speed": (0.4, 1.0), "randomization.start_joints": 0.0}
+    overrides = {"turn": 2.5 * STEP, "most_lead": LEAD, "speed": (0.4, 1.0), "randomization.start_joints": 0.0}
     config = registry.override(FineRotationConfig(), overrides)
     return FineRotation(config, dataclasses.replace(engine, advance=turn), library)
 
@@ -107,18 +65,36 @@ def test_commands_go_either_way_at_speeds_of_the_range(env, lived):
     command = lived.info["command"]
     assert (np.abs(command) >= 0.4).all() and (np.abs(command) <= 1.0).all()
     assert 0 < (command[0] > 0).sum() < COUNT
-    np.testing.assert_array_equal(lived.obs["state"][..., -1], command)  # the policy is told
     assert lived.obs["state"].shape[2:] == env.observation_size["state"]
 
 
 def test_turning_the_commanded_way_is_progress_and_the_other_way_is_not(lived):
     command = lived.info["command"][:-1]
     np.testing.assert_allclose(lived.metrics["turned"][1:], STEP * np.sign(command), atol=1e-5)
-    gap = lived.info["lead"][:-1] + np.abs(command) / 10
-    expected = np.abs(gap) - np.abs(gap - STEP * np.sign(command))
-    np.testing.assert_allclose(lived.metrics["reward_turn"][1:], 2.0 * expected / 0.4, atol=1e-3)
+    gap = lived.info["marker"][:-1] + command / 10 - lived.info["angle"][:-1]
+    expected = (np.abs(gap) - np.abs(gap - STEP)) / 0.4
+    np.testing.assert_allclose(lived.metrics["reward_rotation"][1:], 2.0 * expected, atol=2e-3)
+    np.testing.assert_allclose(lived.metrics["reward_position"], 0, atol=1e-5)
     terms = [value for name, value in lived.metrics.items() if name.startswith("reward_")]
     np.testing.assert_allclose(lived.reward, sum(terms), rtol=1e-4, atol=1e-5)
+
+
+def test_the_marker_goes_ahead_waits_and_is_taken_along(lived):
+    """By hand: it moves by the command, stays within its lead of the object, and a new command finds it there."""
+    command, goals = lived.info["command"], lived.metrics["success"] > 0
+    for lane in range(COUNT):
+        marker, angle = 0.0, 0.0
+        for step in range(STEPS):
+            marker, angle = marker + command[step, lane] / 10, angle + STEP
+            marker = angle if goals[step + 1, lane] else np.clip(marker, angle - LEAD, angle + LEAD)
+            np.testing.assert_allclose(lived.info["marker"][step + 1, lane], marker, atol=1e-5)
+            np.testing.assert_allclose(lived.info["angle"][step + 1, lane], angle, atol=1e-5)
+
+
+def test_the_policy_sees_the_marker_as_a_goal(env, lived):
+    before = 3 * env.action_size + 3 * env.hand.num_tips + 3  # joints, speeds, targets, fingertips, position
+    seen = np.linalg.norm(lived.obs["state"][..., before : before + 3], axis=-1)
+    np.testing.assert_allclose(seen, 2.0 * np.abs(lived.info["marker"] - lived.info["angle"]), atol=4e-3)
 
 
 def test_enough_of_a_turn_is_a_goal_and_draws_the_next_command(lived):
@@ -129,11 +105,6 @@ def test_enough_of_a_turn_is_a_goal_and_draws_the_next_command(lived):
     np.testing.assert_array_equal(command[1:] != command[:-1], goals)
     np.testing.assert_array_equal(lived.info["turned"][1:][goals], 0.0)
     np.testing.assert_array_equal(lived.info["goals"][-1], goals.sum(0))
-
-
-def test_turning_about_the_axis_is_no_tilt_and_no_shift(lived):
-    np.testing.assert_allclose(lived.metrics["reward_tilt"], 0, atol=1e-3)
-    np.testing.assert_allclose(lived.metrics["reward_shift"], 0, atol=1e-5)
 
 
 def test_the_time_limit_ends_it(lived):
