@@ -34,6 +34,7 @@ class FineRotationConfig:
     episode_steps: int = 200  # control steps of 0.1 s until truncation
     speed: tuple[float, float] = (0.3, 1.0)  # rad/s, range of the commanded speed, drawn either way
     turn: float = 0.8  # rad in the commanded direction that count as a goal; then the next command is drawn
+    hold_steps: int = 5  # control steps that such a turn must last: shaking passes through it by chance
     most_lead: float = 0.8  # rad: the marker waits for an object that stays behind, and is taken along by one ahead
     drop_distance: float = 0.10  # m from where grasps hold their objects
     reward: RewardWeights = RewardWeights()
@@ -54,7 +55,11 @@ class FineRotation(HandTask):
         world = randomization.sample_world(key_world, thing, self.config.randomization)
         physics, info = self._begin(key_begin, library.q[row], library.target[row], library.object_pose[row], world)
         info |= {"goal": row, "command": self._draw_command(key_command), "turned": zero}
-        info |= {"angle": zero, "marker": zero}  # rad from the start: how far the object turned, and the marker
+        info |= {
+            "held": jnp.zeros((), jnp.int32),
+            "angle": zero,
+            "marker": zero,
+        }  # rad from the start: how far the object turned, and the marker
         names = [f"reward_{field.name}" for field in dataclasses.fields(RewardWeights)]
         metrics = dict.fromkeys((*names, *_EVENTS), zero)
         return State(physics, self._observe(physics, info), zero, zero, metrics, info)
@@ -67,7 +72,8 @@ class FineRotation(HandTask):
         axis, command = long_axis(info["world"].object), info["command"]
         step = turned(before.object_pose(self.hand)[3:], physics.object_pose(self.hand)[3:], axis)
         so_far, angle = info["turned"] + step * jnp.sign(command), info["angle"] + step
-        success = so_far >= config.turn
+        held = jnp.where(so_far >= config.turn, info["held"] + 1, 0)
+        success = held >= config.hold_steps
         drop = jnp.linalg.norm(physics.object_pose(self.hand)[:3] - self.library.centre) > config.drop_distance
         drop |= ~physics.finite
 
@@ -79,7 +85,8 @@ class FineRotation(HandTask):
         marker = jnp.clip(info["marker"], angle - config.most_lead, angle + config.most_lead)
         info |= {
             "rng": rng, "command": jnp.where(success, self._draw_command(key_command), command),
-            "turned": jnp.where(success, 0.0, so_far), "angle": angle, "marker": jnp.where(success, angle, marker),
+            "turned": jnp.where(success, 0.0, so_far), "held": jnp.where(success, 0, held),
+            "angle": angle, "marker": jnp.where(success, angle, marker),
             "goals": info["goals"] + success, "truncation": self._late(info, drop),
         }  # fmt: skip
         events = {"success": terms["success"], "drop": terms["drop"], "blown_up": 1.0 - physics.finite}

@@ -25,6 +25,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.env = ConfigDict()  # fields of FineRotationConfig
     config.env.speed = (0.3, 1.0)  # rad/s, range of the commanded speed, either way
     config.env.turn = 0.8  # rad in the commanded direction that count as a goal
+    config.env.hold_steps = 5  # control steps that such a turn must last: shaking passes through it by chance
     config.env.most_lead = 0.8  # rad that the marker, which turns at the commanded speed, may be away from the object
     config.env.episode_steps = 200  # control steps until truncation
     config.env.reward = ConfigDict()

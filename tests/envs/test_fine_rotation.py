@@ -45,7 +45,8 @@ def env(engine, library):
         after = rotation.multiply(state.qpos[n + 3 :], quat(STEP * long_axis(world.object)))
         return state.replace(qpos=state.qpos.at[n + 3 :].set(after))
 
-    overrides = {"turn": 2.5 * STEP, "most_lead": LEAD, "speed": (0.4, 1.0), "randomization.start_joints": 0.0}
+    overrides = {"turn": 2.5 * STEP, "hold_steps": 2, "most_lead": LEAD, "speed": (0.4, 1.0)}
+    overrides |= {"randomization.start_joints": 0.0}
     config = registry.override(FineRotationConfig(), overrides)
     return FineRotation(config, dataclasses.replace(engine, advance=turn), library)
 
@@ -99,9 +100,9 @@ def test_the_policy_sees_the_marker_as_a_goal(env, lived):
 
 def test_enough_of_a_turn_is_a_goal_and_draws_the_next_command(lived):
     goals, command = lived.metrics["success"][1:] > 0, lived.info["command"]
-    # 2.5 steps of turning make a goal: the third step of those with a command for this way, of the others none.
-    np.testing.assert_array_equal(goals[:3].sum(0), command[0] > 0)
-    assert not goals[:2].any()
+    # 2.5 steps of turning, held for 2: the fourth step of those with a command for this way, of the others none.
+    np.testing.assert_array_equal(goals[:4].sum(0), command[0] > 0)
+    assert not goals[:3].any()
     np.testing.assert_array_equal(command[1:] != command[:-1], goals)
     np.testing.assert_array_equal(lived.info["turned"][1:][goals], 0.0)
     np.testing.assert_array_equal(lived.info["goals"][-1], goals.sum(0))
