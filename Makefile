@@ -20,7 +20,7 @@ demo: $(INSTALLED)  ## the whole chain on this machine, then runs/demo/report.ht
 	$(PY) experiments/pipeline.py --config=$(DEMO_CONFIG) --config.run_dir=runs/demo $(ARGS)
 
 test: lint  ## the linter and the default test suite
-	$(PY) -m pytest -n $(strip $(WORKERS)) --dist loadfile $(ARGS)
+	$(PY) -m pytest -n $(strip $(WORKERS)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED)  ## the linter alone
 	$(PY) -m ruff check .
