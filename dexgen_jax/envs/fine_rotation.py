@@ -55,11 +55,8 @@ class FineRotation(HandTask):
         world = randomization.sample_world(key_world, thing, self.config.randomization)
         physics, info = self._begin(key_begin, library.q[row], library.target[row], library.object_pose[row], world)
         info |= {"goal": row, "command": self._draw_command(key_command), "turned": zero}
-        info |= {
-            "held": jnp.zeros((), jnp.int32),
-            "angle": zero,
-            "marker": zero,
-        }  # rad from the start: how far the object turned, and the marker
+        info |= {"held": jnp.zeros((), jnp.int32)}
+        info |= {"angle": zero, "marker": zero}  # rad from the start: how far the object turned, and the marker
         names = [f"reward_{field.name}" for field in dataclasses.fields(RewardWeights)]
         metrics = dict.fromkeys((*names, *_EVENTS), zero)
         return State(physics, self._observe(physics, info), zero, zero, metrics, info)
