@@ -1,7 +1,7 @@
 """Does the controller stay the same for ever? Many `Controller.act` calls: memory, compilations, numbers, times.
 
-Time: 0.8 ms a call with joint commands, 1.4 ms with others, which solve inverse kinematics (2 CPU cores, at best): a
-million in about 20 minutes.
+Time: 1.6 ms a call at the median, commands that need inverse kinematics take longest (2 CPU cores): a million in half an
+hour.
 Expected: memory_growth_mb < 1 after the first tenth, compilations 0, not_finite 0, held only where the reading was bad.
 Command: python benchmarks/endurance.py [--calls=1000000] [--controller=FOLDER]
 
