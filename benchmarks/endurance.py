@@ -1,7 +1,6 @@
 """Does the controller stay the same for ever? Many `Controller.act` calls: memory, compilations, numbers, times.
 
-Time: 1.6 ms a call at the median, commands that need inverse kinematics take longest (2 CPU cores): a million in half an
-hour.
+Time: 1.6 ms a call at the median, most where inverse kinematics is needed (2 CPU cores): a million in half an hour.
 Expected: memory_growth_mb < 1 after the first tenth, compilations 0, not_finite 0, held only where the reading was bad.
 Command: python benchmarks/endurance.py [--calls=1000000] [--controller=FOLDER]
 
