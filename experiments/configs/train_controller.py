@@ -15,7 +15,7 @@ SIZES = {
         steps_per_call=50, checkpoint_every=100, held_out_windows=256,
     ),
     "laptop": dict(
-        # Wide and shallow learns more in the same minutes, and acts in a third of the time: docs/sampler.md.
+        # Wide and shallow learns more in the same minutes, and acts sooner than deep and as wide: docs/sampler.md.
         model=dict(width=256, depth=1, encoder_width=256, encoder_layers=2, inverse_width=192, inverse_blocks=3),
         recipe=dict(steps=8000, batch=256, learning_rate=1e-3, warmup=200, ema=0.998),
         steps_per_call=100, checkpoint_every=1000, held_out_windows=2048,
