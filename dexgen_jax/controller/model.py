@@ -26,13 +26,18 @@ class Weights:
     denoiser: Any  # parameters of `Model.denoiser`
     inverse_dynamics: Any  # parameters of `Model.inverse_dynamics`
     normalizer: Normalizer
+    one_hand: bool = struct.field(pytree_node=False, default=False)  # as `for_one_hand` returns them
 
     def for_one_hand(self) -> "Weights":
-        """Returns the same numbers as the tick of a single hand reads them fastest: on a CPU rearranged, else as is.
+        """Returns the weights as the tick of a single hand reads them fastest: on a CPU rearranged, else as they are.
 
-        Not to be trained, saved or used for a batch. Costs a second copy of the denoiser.
+        Large matrices are rounded to 16 bits, see `unet.for_one_motion`: 11 bits of a number count, as in the products
+        of a GPU by default. Not to be trained, saved or used for a batch.
         """
-        return self.replace(denoiser=for_one_motion(self.denoiser)) if jax.default_backend() == "cpu" else self
+        if jax.default_backend() != "cpu":
+            return self
+        denoiser, inverse_dynamics = for_one_motion(self.denoiser), for_one_motion(self.inverse_dynamics)
+        return self.replace(denoiser=denoiser, inverse_dynamics=inverse_dynamics, one_hand=True)
 
 
 @dataclasses.dataclass(frozen=True)

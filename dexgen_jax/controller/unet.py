@@ -18,6 +18,8 @@ from flax import traverse_util
 
 GROUPS = 8
 STEP_FEATURES = 32
+PARTS = 16  # of a matrix for one motion: as many streams as a core's registers and prefetchers carry
+PADDING = 64  # numbers between parts, or all would begin in the same set of the cache, which holds twelve
 
 
 class Dense(nn.Module):
@@ -29,16 +31,37 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns (width,) or (N, width)."""
-        if self.has_variable("params", "halves"):
-            halves = self.get_variable("params", "halves")
-            x = jnp.einsum("hi,hiw->hw", x.reshape(2, -1), halves).sum(axis=0)
+        if self.has_variable("params", "parts"):
+            x = _product_with_parts(x, self.get_variable("params", "parts"), self.width)
         elif self.has_variable("params", "transposed"):
-            x = x @ self.get_variable("params", "transposed").T
+            x = _product_with_transposed(x, self.get_variable("params", "transposed"))
         else:
             x = x @ self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.width))
         if not self.use_bias:
             return x
         return x + jnp.broadcast_to(self.param("bias", nn.initializers.zeros, (self.width,)), x.shape)
+
+
+class GroupNorm(nn.Module):
+    """Gives each of the groups of a vector (width,) mean 0 and variance 1, then scales and shifts every number."""
+
+    groups: int = GROUPS
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Returns (width,)."""
+        scale = self.param("scale", nn.initializers.ones, x.shape)
+        bias = self.param("bias", nn.initializers.zeros, x.shape)
+        grouped = x.reshape(self.groups, -1)
+        mean, square = _means(grouped), _means(grouped**2)
+        normal = (grouped - mean) * jax.lax.rsqrt(jnp.maximum(square - mean**2, 0.0) + 1e-6)
+        return normal.reshape(-1) * scale + bias
+
+
+def _means(rows: jax.Array) -> jax.Array:
+    """Means (N, 1) of rows (N, n). Pieces of 32 are added first: XLA sums a longer row on a CPU in two kernels."""
+    pieces = jnp.split(rows, rows.shape[1] // 32, axis=1) if rows.shape[1] % 32 == 0 else [rows]
+    return sum(pieces).sum(axis=1, keepdims=True) / rows.shape[1]
 
 
 class Block(nn.Module):
@@ -56,7 +79,7 @@ class Block(nn.Module):
 
     def _layer(self, x: jax.Array, name: str) -> jax.Array:
         x = Dense(self.width, name=name)(x)
-        return nn.silu(nn.GroupNorm(GROUPS, reduction_axes=(-1,), name=f"{name}_norm")(x))
+        return nn.silu(GroupNorm(name=f"{name}_norm")(x))
 
 
 class Denoiser(nn.Module):
@@ -118,26 +141,49 @@ class Denoiser(nn.Module):
 
 
 def for_one_motion(parameters: Any, least: int = 384 * 384) -> Any:
-    """Returns a `Denoiser`'s parameters rearranged for one motion at a time on a CPU: the same function, faster.
+    """Returns parameters of `Dense` layers rearranged for one motion at a time on a CPU: nearly the same, faster.
 
-    Matrices of fewer than `least` numbers stay as they are: XLA does not divide their products among threads.
-
-    A matrix (inputs, width) that meets a vector becomes a batch of two (2, inputs / 2, width), which XLA multiplies on
-    a core each; one that meets the rows of all diffusion steps is transposed (width, inputs), which XLA reads as it
-    lies instead of copying it first. Figures and how they came about: docs/sampler.md.
+    A matrix (inputs, width) that meets a vector is rounded to 16 bits and cut into `PARTS`, (PARTS, inputs / PARTS *
+    width + PADDING): half the bytes to read, see `_product_with_parts`. One that meets the rows of all diffusion steps
+    becomes (2, width / 2, inputs), as it is. Matrices of fewer than `least` numbers stay as they are: they lie in a
+    core's own cache, and are not worth a second thread. Figures and how they came about: docs/sampler.md.
     """
     rows = ("step_encoder", "step_projection", "film")  # the layers of `Denoiser.modulate`
 
     def arranged(path: tuple[str, ...], value: jax.Array) -> tuple[tuple[str, ...], jax.Array]:
         *_, layer, name = path
-        if name != "kernel" or len(value) % 2 or value.size < least:
+        if name != "kernel" or len(value) % PARTS or value.size < least:
             return path, value
         if layer in rows:
-            return (*path[:-1], "transposed"), jnp.transpose(value)
-        return (*path[:-1], "halves"), jnp.reshape(value, (2, -1, value.shape[1]))
+            return (*path[:-1], "transposed"), jnp.reshape(value.T, (2, -1, len(value)))
+        parts = jnp.reshape(value.astype(jnp.float16), (PARTS, -1))
+        return (*path[:-1], "parts"), jnp.pad(parts, ((0, 0), (0, PADDING)))
 
     flat = traverse_util.flatten_dict(parameters)
     return traverse_util.unflatten_dict(dict(arranged(path, value) for path, value in flat.items()))
+
+
+def _product_with_parts(x: jax.Array, parts: jax.Array, width: int) -> jax.Array:
+    """A vector (inputs,) times a matrix that `for_one_motion` cut into parts of rows; sums in 32 bits.
+
+    Written as sums of scaled rows, which XLA turns into one loop that widens, multiplies and adds sixteen streams at
+    once, on all cores; a product of matrices of 16 bits is many times slower on a CPU.
+    """
+    # Else XLA widens every matrix once, before the loop over diffusion steps, and reads twice the bytes ever after.
+    x, parts = jax.lax.optimization_barrier((x, parts))
+    numbers = x.reshape(PARTS, -1, 1)
+    size = numbers.shape[1]
+    total = jnp.zeros((size, width))
+    for i in range(PARTS):
+        total = total + parts[i, : size * width].reshape(size, width).astype(x.dtype) * numbers[i]
+    return jnp.ones(size) @ total  # not a sum, which XLA would draw into the loop and calculate number by number
+
+
+def _product_with_transposed(x: jax.Array, transposed: jax.Array) -> jax.Array:
+    """A vector or rows (..., inputs) times a matrix (2, width / 2, inputs), whose halves go to a core each."""
+    # Else XLA joins the halves again.
+    product = jax.lax.optimization_barrier(jnp.einsum("...i,hwi->h...w", x, transposed))
+    return jnp.moveaxis(product, 0, -2).reshape(*x.shape[:-1], -1)
 
 
 def step_features(step: jax.Array) -> jax.Array:
