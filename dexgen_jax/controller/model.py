@@ -9,7 +9,7 @@ from flax import struct
 
 from dexgen_jax.controller import diffusion
 from dexgen_jax.controller.inverse_dynamics import InverseDynamics
-from dexgen_jax.controller.unet import Denoiser, for_one_motion
+from dexgen_jax.controller.unet import Denoiser, fold, for_one_motion
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.hand import allegro
@@ -36,7 +36,7 @@ class Weights:
         """
         if jax.default_backend() != "cpu":
             return self
-        denoiser, inverse_dynamics = for_one_motion(self.denoiser), for_one_motion(self.inverse_dynamics)
+        denoiser, inverse_dynamics = for_one_motion(fold(self.denoiser)), for_one_motion(self.inverse_dynamics)
         return self.replace(denoiser=denoiser, inverse_dynamics=inverse_dynamics, one_hand=True)
 
 

@@ -51,9 +51,10 @@ def sample_motions(
     memory is what sampling costs on a CPU, and so theirs are read once instead of once per step and motion.
     """
     schedule, steps = model.schedule, jnp.asarray(model.steps)
+    denoiser = model.denoiser.clone(folded=weights.one_hand)
 
     def network(*inputs: jax.Array, method: str) -> jax.Array:
-        return model.denoiser.apply(weights.denoiser, *inputs, method=method)
+        return denoiser.apply(weights.denoiser, *inputs, method=method)
 
     films = network(network(condition, mode, method="encode"), steps[:-1], method="modulate")
 

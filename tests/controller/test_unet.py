@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dexgen_jax.controller.unet import Denoiser, GroupNorm, for_one_motion, step_features
+from dexgen_jax.controller.unet import Denoiser, GroupNorm, fold, for_one_motion, step_features
 
 NET = Denoiser(width=32, encoder_width=32, num_modes=3, motion_shape=(2, 8, 3), depth=3, encoder_layers=6)
 NOISY = jax.random.normal(jax.random.PRNGKey(0), (2, 8, 3))
@@ -77,6 +77,19 @@ def test_the_only_difference_of_rearranged_parameters_is_that_they_are_rounded()
     expected = NET.apply(rounded, NOISY, jnp.int32(5), CONDITION, jnp.int32(1))
     again = NET.apply(for_one_motion(PARAMETERS, least=0), NOISY, jnp.int32(5), CONDITION, jnp.int32(1))
     np.testing.assert_allclose(again, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_folded_parameters_are_the_same_function(depth):
+    net = NET.clone(depth=depth)
+    parameters = net.init(jax.random.PRNGKey(2), NOISY, 1, CONDITION, 0)
+    shifted = jax.tree.map(lambda x: x + 0.1 if x.ndim == 1 else x, parameters)  # a new layer's bias is zero
+    folded = fold(shifted)
+    assert folded["params"]["down_0"]["first"]["kernel"].shape == (48, 32)
+    assert folded["params"]["up_0"]["first"]["kernel"].shape == (32, 32)
+    inputs = NOISY, jnp.int32(5), CONDITION, jnp.int32(1)
+    again = net.clone(folded=True).apply(folded, *inputs)
+    np.testing.assert_allclose(again, net.apply(shifted, *inputs), atol=2e-5)
 
 
 def test_film_of_rearranged_parameters_is_the_same_for_all_steps():
