@@ -4,6 +4,7 @@ Same layers, same number of weights, same guidance by autograd. The condition is
 where no gradient is needed; FiLM is computed inside the loop, as the usual diffusion policy code does.
 """
 
+import copy
 import operator
 from collections.abc import Callable
 from functools import reduce
@@ -80,7 +81,7 @@ class Tick(nn.Module):
     def forward(self, condition: torch.Tensor, command: torch.Tensor, alpha: float, scale: float) -> torch.Tensor:
         """Returns the action (batch, joints) for a normalised condition and a command [m]."""
         code = self.encoder(condition) + self.mode.weight[:1]
-        motion = torch.randn(len(condition), *self.shape)
+        motion = torch.randn(len(condition), *self.shape, dtype=condition.dtype)
         for i, (now, then) in enumerate(zip(self.signal[:-1], self.signal[1:], strict=True)):
             velocity = self.velocity(motion, code, i)
             clean = (now**0.5 * motion - (1 - now) ** 0.5 * velocity).clamp(-self.limit, self.limit)
@@ -137,8 +138,11 @@ def check_equal(tick: Tick, model: Model, weights: Weights) -> None:
     np.testing.assert_allclose(theirs, ours, atol=1e-4)
 
 
-def acting(model: Model, weights: Weights) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Returns one guided control tick, eager and compiled, of a network checked to be that of `weights`."""
+def acting(model: Model, weights: Weights) -> dict[str, Callable[[], None]]:
+    """Returns one guided control tick of a network checked to be that of `weights`, three times.
+
+    They are `eager`, `compiled` and `half`: compiled, with weights, activations and products of float16.
+    """
     torch.manual_seed(0)
     hand = model.hand
     size = model.history * windows.condition_size(hand)
@@ -147,11 +151,14 @@ def acting(model: Model, weights: Weights) -> tuple[Callable[[], None], Callable
     check_equal(tick, model, weights)
     condition, command = torch.randn(1, size), torch.full((hand.num_keypoints, 3), 0.01)
 
-    def call(network: nn.Module) -> Callable[[], None]:
+    def call(network: nn.Module, kind: torch.dtype = torch.float32) -> Callable[[], None]:
+        inputs = condition.to(kind), command.to(kind)
+
         def act() -> None:
             with torch.no_grad():
-                network(condition, command, 750.0, 0.005)
+                network(*inputs, 750.0, 0.005)
 
         return act
 
-    return call(tick), call(torch.compile(tick))
+    half = torch.compile(copy.deepcopy(tick).half())
+    return {"eager": call(tick), "compiled": call(torch.compile(tick)), "half": call(half, torch.float16)}

@@ -231,7 +231,7 @@ class Controller:
     def _compile(self) -> dict[str, Callable]:
         """Compiles ahead of time all that a reset or a tick may run, by name."""
         model, hand = self.model, self.model.hand
-        self._weights = self.weights.for_one_hand()
+        self._weights = self.weights.for_one_hand(model)
         q = np.zeros(hand.num_joints, np.float32)
 
         def tick(weights: Weights, state: State, *inputs: jax.Array) -> tuple:

@@ -28,15 +28,16 @@ class Weights:
     normalizer: Normalizer
     one_hand: bool = struct.field(pytree_node=False, default=False)  # as `for_one_hand` returns them
 
-    def for_one_hand(self) -> "Weights":
-        """Returns the weights as the tick of a single hand reads them fastest: on a CPU rearranged, else as they are.
+    def for_one_hand(self, model: "Model") -> "Weights":
+        """Returns weights of `model` as the tick of a single hand reads them fastest: on a CPU rearranged, else as is.
 
         Large matrices are rounded to 16 bits, see `unet.for_one_motion`: 11 bits of a number count, as in the products
         of a GPU by default. Not to be trained, saved or used for a batch.
         """
         if jax.default_backend() != "cpu":
             return self
-        denoiser, inverse_dynamics = for_one_motion(fold(self.denoiser)), for_one_motion(self.inverse_dynamics)
+        denoiser = for_one_motion(fold(self.denoiser, model.diffusion_steps))
+        inverse_dynamics = for_one_motion(self.inverse_dynamics)
         return self.replace(denoiser=denoiser, inverse_dynamics=inverse_dynamics, one_hand=True)
 
 

@@ -119,7 +119,10 @@ class Denoiser(nn.Module):
 
         The joint projection of condition, mode and step is the sum of their projections: a dense layer over all three.
         """
-        hidden = self.step_projection(nn.silu(self.step_encoder(step_features(step))))
+        if self.folded:
+            hidden = self.get_variable("params", "step_codes")[step]
+        else:
+            hidden = self.step_projection(nn.silu(self.step_encoder(step_features(step))))
         return self.film(nn.silu(jnp.broadcast_to(code, hidden.shape) + hidden)).reshape(
             *jnp.shape(step), 2 * self.depth, 2, self.width
         )
@@ -144,13 +147,17 @@ class Denoiser(nn.Module):
         return self.denoise(noisy, self.modulate(self.encode(condition, mode), step))
 
 
-def fold(parameters: Any) -> Any:
-    """Returns a `Denoiser`'s parameters for `folded`: the same function with two matrices less to read at every step.
+def fold(parameters: Any, num_steps: int) -> Any:
+    """Returns a `Denoiser`'s parameters for `folded`: the same function with less to read, for steps 0 to `num_steps`.
 
     The first block reads the noisy numbers through one matrix, the product of its own and the entry's: nothing lies
-    between them. And at the bottom of the U, hidden and skip are the same vector, so the matrices of both are added.
+    between them. At the bottom of the U, hidden and skip are the same vector, so the matrices of both are added. And
+    the codes of the diffusion steps, which depend on nothing else, become a table.
     """
     tree = dict(parameters["params"])
+    step, projection = tree.pop("step_encoder"), tree.pop("step_projection")
+    hidden = nn.silu(step_features(jnp.arange(num_steps + 1)) @ step["kernel"] + step["bias"][None])
+    tree["step_codes"] = hidden @ projection["kernel"]
     entry, first, bottom = tree["entry"], tree["down_0"]["first"], tree["up_0"]["first"]
     kernel = entry["kernel"] @ first["kernel"]
     bias = entry["bias"] @ first["kernel"] + first["bias"]
@@ -161,20 +168,20 @@ def fold(parameters: Any) -> Any:
 
 
 def for_one_motion(parameters: Any, least: int = 384 * 384) -> Any:
-    """Returns parameters of `Dense` layers rearranged for one motion at a time on a CPU: nearly the same, faster.
+    """Returns parameters rearranged for one motion at a time on a CPU: nearly the same function, faster.
 
     A matrix (inputs, width) that meets a vector is rounded to 16 bits and cut into `PARTS`, (PARTS, inputs / PARTS *
-    width + PADDING): half the bytes to read, see `_product_with_parts`. One that meets the rows of all diffusion steps
-    becomes (2, width / 2, inputs), as it is. Matrices of fewer than `least` numbers stay as they are: they lie in a
-    core's own cache, and are not worth a second thread. Figures and how they came about: docs/sampler.md.
+    width + PADDING): half the bytes to read, see `_product_with_parts`. FiLM's, which meets the rows of all diffusion
+    steps, becomes (2, width / 2, inputs), as it is. Matrices of fewer than `least` numbers stay as they are: they lie
+    in a core's own cache, and are not worth a second thread. A denoiser's are to be folded first, see `fold`. Figures
+    and how they came about: docs/sampler.md.
     """
-    rows = ("step_encoder", "step_projection", "film")  # the layers of `Denoiser.modulate`
 
     def arranged(path: tuple[str, ...], value: jax.Array) -> tuple[tuple[str, ...], jax.Array]:
         *_, layer, name = path
         if name != "kernel" or len(value) % PARTS or value.size < least:
             return path, value
-        if layer in rows:
+        if layer == "film":
             return (*path[:-1], "transposed"), jnp.reshape(value.T, (2, -1, len(value)))
         parts = jnp.reshape(value.astype(jnp.float16), (PARTS, -1))
         return (*path[:-1], "parts"), jnp.pad(parts, ((0, 0), (0, PADDING)))
