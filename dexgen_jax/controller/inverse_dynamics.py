@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from dexgen_jax.controller.unet import Dense
+from dexgen_jax.controller.dense import Dense
 
 
 @struct.dataclass

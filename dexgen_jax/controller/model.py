@@ -8,8 +8,9 @@ import numpy as np
 from flax import struct
 
 from dexgen_jax.controller import diffusion
+from dexgen_jax.controller.dense import for_one_vector
 from dexgen_jax.controller.inverse_dynamics import InverseDynamics
-from dexgen_jax.controller.unet import Denoiser, fold, for_one_motion
+from dexgen_jax.controller.unet import Denoiser, fold
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.hand import allegro
@@ -31,13 +32,13 @@ class Weights:
     def for_one_hand(self, model: "Model") -> "Weights":
         """Returns weights of `model` as the tick of a single hand reads them fastest: on a CPU rearranged, else as is.
 
-        Large matrices are rounded to 16 bits, see `unet.for_one_motion`: 11 bits of a number count, as in the products
+        Large matrices are rounded to 16 bits, see `dense.for_one_vector`: 11 bits of a number count, as in the products
         of a GPU by default. Not to be trained, saved or used for a batch.
         """
         if jax.default_backend() != "cpu":
             return self
-        denoiser = for_one_motion(fold(self.denoiser, model.diffusion_steps))
-        inverse_dynamics = for_one_motion(self.inverse_dynamics)
+        denoiser = for_one_vector(fold(self.denoiser, model.diffusion_steps), rows=("film",))
+        inverse_dynamics = for_one_vector(self.inverse_dynamics)
         return self.replace(denoiser=denoiser, inverse_dynamics=inverse_dynamics, one_hand=True)
 
 

@@ -14,32 +14,11 @@ import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax import traverse_util
+
+from dexgen_jax.controller.dense import Dense
 
 GROUPS = 8
 STEP_FEATURES = 32
-PARTS = 16  # of a matrix for one motion: as many streams as a core's registers and prefetchers carry
-PADDING = 64  # numbers between parts, or all would begin in the same set of the cache, which holds twelve
-
-
-class Dense(nn.Module):
-    """A dense layer for vectors (inputs,) or rows (N, inputs), whose matrix may come as `for_one_motion` left it."""
-
-    width: int
-    use_bias: bool = True
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Returns (width,) or (N, width)."""
-        if self.has_variable("params", "parts"):
-            x = _product_with_parts(x, self.get_variable("params", "parts"), self.width)
-        elif self.has_variable("params", "transposed"):
-            x = _product_with_transposed(x, self.get_variable("params", "transposed"))
-        else:
-            x = x @ self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.width))
-        if not self.use_bias:
-            return x
-        return x + jnp.broadcast_to(self.param("bias", nn.initializers.zeros, (self.width,)), x.shape)
 
 
 class GroupNorm(nn.Module):
@@ -165,52 +144,6 @@ def fold(parameters: Any, num_steps: int) -> Any:
     both = sum(jnp.split(bottom["kernel"], 2))
     tree["up_0"] = {**tree["up_0"], "first": {"kernel": both, "bias": bottom["bias"]}}
     return {**parameters, "params": tree}
-
-
-def for_one_motion(parameters: Any, least: int = 384 * 384) -> Any:
-    """Returns parameters rearranged for one motion at a time on a CPU: nearly the same function, faster.
-
-    A matrix (inputs, width) that meets a vector is rounded to 16 bits and cut into `PARTS`, (PARTS, inputs / PARTS *
-    width + PADDING): half the bytes to read, see `_product_with_parts`. FiLM's, which meets the rows of all diffusion
-    steps, becomes (2, width / 2, inputs), as it is. Matrices of fewer than `least` numbers stay as they are: they lie
-    in a core's own cache, and are not worth a second thread. A denoiser's are to be folded first, see `fold`. Figures
-    and how they came about: docs/sampler.md.
-    """
-
-    def arranged(path: tuple[str, ...], value: jax.Array) -> tuple[tuple[str, ...], jax.Array]:
-        *_, layer, name = path
-        if name != "kernel" or len(value) % PARTS or value.size < least:
-            return path, value
-        if layer == "film":
-            return (*path[:-1], "transposed"), jnp.reshape(value.T, (2, -1, len(value)))
-        parts = jnp.reshape(value.astype(jnp.float16), (PARTS, -1))
-        return (*path[:-1], "parts"), jnp.pad(parts, ((0, 0), (0, PADDING)))
-
-    flat = traverse_util.flatten_dict(parameters)
-    return traverse_util.unflatten_dict(dict(arranged(path, value) for path, value in flat.items()))
-
-
-def _product_with_parts(x: jax.Array, parts: jax.Array, width: int) -> jax.Array:
-    """A vector (inputs,) times a matrix that `for_one_motion` cut into parts of rows; sums in 32 bits.
-
-    Written as sums of scaled rows, which XLA turns into one loop that widens, multiplies and adds sixteen streams at
-    once, on all cores; a product of matrices of 16 bits is many times slower on a CPU.
-    """
-    # Else XLA widens every matrix once, before the loop over diffusion steps, and reads twice the bytes ever after.
-    x, parts = jax.lax.optimization_barrier((x, parts))
-    numbers = x.reshape(PARTS, -1, 1)
-    size = numbers.shape[1]
-    total = jnp.zeros((size, width))
-    for i in range(PARTS):
-        total = total + parts[i, : size * width].reshape(size, width).astype(x.dtype) * numbers[i]
-    return jnp.ones(size) @ total  # not a sum, which XLA would draw into the loop and calculate number by number
-
-
-def _product_with_transposed(x: jax.Array, transposed: jax.Array) -> jax.Array:
-    """A vector or rows (..., inputs) times a matrix (2, width / 2, inputs), whose halves go to a core each."""
-    # Else XLA joins the halves again.
-    product = jax.lax.optimization_barrier(jnp.einsum("...i,hwi->h...w", x, transposed))
-    return jnp.moveaxis(product, 0, -2).reshape(*x.shape[:-1], -1)
 
 
 def step_features(step: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dexgen_jax.controller.unet import Denoiser, GroupNorm, fold, for_one_motion, step_features
+from dexgen_jax.controller.unet import Denoiser, GroupNorm, fold, step_features
 
 NET = Denoiser(width=32, encoder_width=32, num_modes=3, motion_shape=(2, 8, 3), depth=3, encoder_layers=6)
 NOISY = jax.random.normal(jax.random.PRNGKey(0), (2, 8, 3))
@@ -70,36 +70,6 @@ def test_folded_parameters_are_the_same_function(depth):
     inputs = NOISY, jnp.int32(5), CONDITION, jnp.int32(1)
     again = net.clone(folded=True).apply(folded, *inputs)
     np.testing.assert_allclose(again, net.apply(shifted, *inputs), atol=2e-5)
-
-
-def test_parameters_rearranged_for_one_motion_are_folded_ones_with_rounded_matrices():
-    folded = fold(PARAMETERS, num_steps=100)
-    rearranged = for_one_motion(folded, least=0)
-    first, film = rearranged["params"]["up_1"]["first"], rearranged["params"]["film"]
-    assert first["parts"].shape == (16, 4 * 32 + 64) and first["parts"].dtype == jnp.float16  # reads 32 + 32 numbers
-    assert film["transposed"].shape == (2, 6 * 32, 32)
-    exact = ("film", "mode_embedding", "step_codes")
-    rounded = {
-        name: value if name in exact else jax.tree.map(lambda x: x.astype(jnp.float16).astype(x.dtype), value)
-        for name, value in folded["params"].items()
-    }
-    net, inputs = NET.clone(folded=True), (NOISY, jnp.int32(5), CONDITION, jnp.int32(1))
-    again = jax.jit(net.apply)(rearranged, *inputs)
-    np.testing.assert_allclose(again, net.apply({"params": rounded}, *inputs), atol=1e-5)
-    np.testing.assert_allclose(again, _whole(), atol=0.02)
-
-
-def test_film_of_rearranged_parameters_is_the_same_for_all_steps():
-    code, steps = NET.apply(PARAMETERS, CONDITION, 1, method="encode"), jnp.array([5, 50, 97])
-    films = NET.apply(PARAMETERS, code, steps, method="modulate")
-    rearranged = for_one_motion(fold(PARAMETERS, num_steps=100), least=0)
-    again = NET.clone(folded=True).apply(rearranged, code, steps, method="modulate")
-    np.testing.assert_allclose(again, films, atol=1e-5)
-
-
-def test_a_matrix_whose_inputs_do_not_divide_is_left_whole():
-    odd = {"params": {"entry": {"kernel": jnp.ones((15, 4)), "bias": jnp.ones(4)}}}
-    assert for_one_motion(odd, least=0)["params"]["entry"]["kernel"].shape == (15, 4)
 
 
 @pytest.mark.parametrize("width", [24, 256, 768])
