@@ -15,7 +15,7 @@ from expert_files import build_env, load_expert
 from ml_collections import ConfigDict
 
 from dexgen_jax.controller import guidance
-from dexgen_jax.controller.controller import Controller
+from dexgen_jax.controller.controller import Controller, Settings
 from dexgen_jax.evaluation import assist, operators, report
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog, atomic_write
@@ -26,7 +26,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     check(config)
     expert, env_config = load_expert(config)
     env = build_env(env_config)
-    controller = Controller.from_pretrained(config.controller or log.run_dir / "controller")
+    settings = Settings(candidates=config.candidates)
+    controller = Controller.from_pretrained(config.controller or log.run_dir / "controller", settings=settings)
     mode, steps = controller.model.mode_index(config.mode), round(config.seconds * CONTROL_HZ)
     offset_std = controller.weights.normalizer.offset_std
     spoiled = {name: operators.parse(name) for name in (*config.references, *config.operators)}
@@ -37,7 +38,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
     @jax.jit
     def simulate(operator, weights, alpha, key):
-        helper = assist.controller_helper(controller.model, weights, mode) if weights else None
+        helper = assist.controller_helper(controller.model, weights, mode, settings) if weights else None
         policy = lambda obs, key: expert.act(obs)  # noqa: E731
         return assist.simulate(env, policy, operator, key, config.num_envs, steps, config.film.traced, helper, alpha)
 
@@ -90,7 +91,8 @@ def facts(config: ConfigDict, env, controller: Controller) -> dict[str, str]:
         "Hand sees": "its own joint readings, with the task's sensor noise; no object, no gravity",
         "Objects": config.objects,
         "Physics": f"{env.engine.name}, gravity up to {task.randomization.gravity_angle:.2f} rad from palm-up",
-        "Controller": f"{model.hand_name}, mode {config.mode}, {model.sampling_steps} DDIM steps",
+        "Controller": f"{model.hand_name}, mode {config.mode}, {model.sampling_steps} DDIM steps, the nearest of "
+        f"{controller.settings.candidates} motions",
     }  # fmt: skip
 
 

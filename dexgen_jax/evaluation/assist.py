@@ -34,12 +34,14 @@ class Helper:
     act: Callable[..., tuple[jax.Array, Any]]
 
 
-def controller_helper(model: Model, weights: Weights, mode: int = 0) -> Helper:
+def controller_helper(model: Model, weights: Weights, mode: int, settings: controller.Settings) -> Helper:
     """The guided controller: commanded joints become commanded keypoint offsets, and it samples a motion near them."""
 
     def act(memory: controller.State, q, target, command, alpha, key) -> tuple[jax.Array, controller.State]:
         asked = commands.joints(model.hand, q, command)
-        aim, memory, _ = controller.act(model, weights, memory, q, target, asked, jnp.int32(mode), alpha, key)
+        aim, memory, _ = controller.act(
+            model, weights, memory, q, target, asked, jnp.int32(mode), alpha, key, settings=settings
+        )
         return aim, memory
 
     return Helper(functools.partial(controller.reset, model), act)
