@@ -26,8 +26,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     check(config)
     expert, env_config = load_expert(config)
     env = build_env(env_config)
-    settings = Settings(candidates=config.candidates)
-    controller = Controller.from_pretrained(config.controller or log.run_dir / "controller", settings=settings)
+    folder, settings = config.controller or log.run_dir / "controller", Settings(candidates=config.candidates)
+    controller = Controller.from_pretrained(folder, settings=settings)
     mode, steps = controller.model.mode_index(config.mode), round(config.seconds * CONTROL_HZ)
     offset_std = controller.weights.normalizer.offset_std
     spoiled = {name: operators.parse(name) for name in (*config.references, *config.operators)}
