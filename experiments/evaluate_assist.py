@@ -1,8 +1,7 @@
 """Compares clumsy operators alone with the same operators helped by the controller, and writes report.html.
 
-Reproduces: figure 8 of DexterityGen (arXiv:2502.04307), in hundreds of environments instead of one and with exact
-intervals; the clean expert, a still hand and random motion stand beside it.
-Time: about 10 s a row alone and 15 s helped on 2 cores (`:laptop`, 128 environments x 30 s, 18 rows: 5 minutes).
+Reproduces: figure 8 of DexterityGen (arXiv:2502.04307), in hundreds of environments and with exact intervals.
+Time: about 10 s a row alone and 30 s helped on 2 cores (`:laptop`, 128 environments x 30 s, 13 rows: 5 minutes).
 Expected: the noisy operator holds the object at least 3 times longer with help, intervals apart.
 Command: python experiments/evaluate_assist.py --config=experiments/configs/evaluate_assist.py:laptop
 """
