@@ -1,7 +1,7 @@
 """Compares clumsy operators alone with the same operators helped by the controller, and writes report.html.
 
 Reproduces: figure 8 of DexterityGen (arXiv:2502.04307), in hundreds of environments and with exact intervals.
-Time: about 10 s a row alone and 30 s helped on 2 cores (`:laptop`, 128 environments x 30 s, 13 rows: 5 minutes).
+Time: about 10 s a row alone and 20 s helped on 2 cores (`:laptop`, 128 environments x 30 s, 13 rows: 4 minutes).
 Expected: the noisy operator holds the object at least 3 times longer with help, intervals apart.
 Command: python experiments/evaluate_assist.py --config=experiments/configs/evaluate_assist.py:laptop
 """

@@ -1,7 +1,7 @@
 """Settings of evaluate_assist.py: which operators are helped, how strongly, and how long they are watched.
 
 Reproduces: arXiv:2502.04307, figure 8: its four operators (`:gpu`), over strengths of guidance.
-Time on 2 cores: smoke 40 s, laptop 5 min. Expected: see the script.
+Time on 2 cores: smoke 40 s, laptop 4 min. Expected: see the script.
 Command: python experiments/evaluate_assist.py --config=experiments/configs/evaluate_assist.py:laptop
 """
 
