@@ -14,6 +14,7 @@ import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dexgen_jax.controller.dense import Dense
 
@@ -137,12 +138,18 @@ def fold(parameters: Any, num_steps: int) -> Any:
     step, projection = tree.pop("step_encoder"), tree.pop("step_projection")
     hidden = nn.silu(step_features(jnp.arange(num_steps + 1)) @ step["kernel"] + step["bias"][None])
     tree["step_codes"] = hidden @ projection["kernel"]
-    entry, first, bottom = tree["entry"], tree["down_0"]["first"], tree["up_0"]["first"]
-    kernel = entry["kernel"] @ first["kernel"]
-    bias = entry["bias"] @ first["kernel"] + first["bias"]
-    tree["down_0"] = {**tree["down_0"], "first": {"kernel": kernel, "bias": bias}}
-    both = sum(jnp.split(bottom["kernel"], 2))
-    tree["up_0"] = {**tree["up_0"], "first": {"kernel": both, "bias": bottom["bias"]}}
+    # In 64 bits: sums that are rounded once more would be seen at the noisiest steps.
+    entry, first, bottom = (
+        jax.tree.map(lambda x: np.asarray(x, np.float64), layer)
+        for layer in (tree["entry"], tree["down_0"]["first"], tree["up_0"]["first"])
+    )
+    joined = {
+        "kernel": entry["kernel"] @ first["kernel"],
+        "bias": entry["bias"] @ first["kernel"] + first["bias"],
+    }
+    both = {"kernel": sum(np.split(bottom["kernel"], 2)), "bias": bottom["bias"]}
+    for block, layer in (("down_0", joined), ("up_0", both)):
+        tree[block] = {**tree[block], "first": jax.tree.map(jnp.float32, layer)}
     return {**parameters, "params": tree}
 
 
