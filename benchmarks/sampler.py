@@ -1,6 +1,6 @@
 """How fast the guided controller acts: paper size and small, one hand and many, beside PyTorch and the memory's limit.
 
-Time: about 5 minutes on 2 free CPU cores, most of it PyTorch (left out where torch is not installed).
+Time: about 2 minutes on 2 free CPU cores; PyTorch is left out where torch is not installed.
 Expected on 2 cores: paper8_p50_ms <= 6, small8_p50_ms <= 1.2, p99 <= 2 x p50, batch256_speedup >= 5,
 speedup_over_torch >= 3 at either size; the paper's own figure is 27 ms on an RTX 4090.
 Command: python benchmarks/sampler.py [--calls=2000] [--skip_torch]

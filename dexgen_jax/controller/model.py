@@ -33,7 +33,7 @@ class Weights:
         """Returns weights of `model` as the tick of a single hand reads them fastest: on a CPU rearranged, else as is.
 
         Large matrices are rounded to 16 bits, see `dense.for_one_vector`: 11 bits of a number count, as in the products
-        of a GPU by default. Not to be trained, saved or used for a batch.
+        of a GPU in TF32. Not to be trained, saved or used for a batch.
         """
         if jax.default_backend() != "cpu":
             return self

@@ -25,14 +25,12 @@ STEP_FEATURES = 32
 class GroupNorm(nn.Module):
     """Gives each of the groups of a vector (width,) mean 0 and variance 1, then scales and shifts every number."""
 
-    groups: int = GROUPS
-
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns (width,)."""
         scale = self.param("scale", nn.initializers.ones, x.shape)
         bias = self.param("bias", nn.initializers.zeros, x.shape)
-        grouped = x.reshape(self.groups, -1)
+        grouped = x.reshape(GROUPS, -1)
         mean, square = _means(grouped), _means(grouped**2)
         normal = (grouped - mean) * jax.lax.rsqrt(jnp.maximum(square - mean**2, 0.0) + 1e-6)
         return normal.reshape(-1) * scale + bias

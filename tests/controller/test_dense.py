@@ -31,7 +31,7 @@ def test_a_layer_of_parts_multiplies_by_the_rounded_matrix(inputs):
     parameters = layer.init(jax.random.PRNGKey(6), x)
     again = jax.jit(layer.apply)(for_one_vector(parameters, least=0), x)
     np.testing.assert_allclose(again, layer.apply(_rounded(parameters), x), atol=1e-5)
-    np.testing.assert_allclose(again, layer.apply(parameters, x), atol=5e-3)
+    np.testing.assert_allclose(again, layer.apply(parameters, x), atol=1e-3)
 
 
 def test_a_denoiser_kept_for_one_vector_is_the_one_with_rounded_matrices():
@@ -40,7 +40,7 @@ def test_a_denoiser_kept_for_one_vector_is_the_one_with_rounded_matrices():
     inputs = NOISY, jnp.int32(5), CONDITION, jnp.int32(1)
     again = jax.jit(NET.apply)(KEPT, *inputs)
     np.testing.assert_allclose(again, NET.apply(rounded, *inputs), atol=1e-5)
-    np.testing.assert_allclose(again, NET.apply(FOLDED, *inputs), atol=0.02)
+    np.testing.assert_allclose(again, NET.apply(FOLDED, *inputs), atol=0.01)
 
 
 def test_film_is_as_it_was_for_one_step_and_for_all_of_them():
@@ -57,7 +57,7 @@ def test_inverse_dynamics_kept_for_one_vector_are_nearly_the_same():
     kept = for_one_vector(parameters, least=0)
     assert "parts" in kept["params"]["Dense_0"]
     np.testing.assert_allclose(
-        net.apply(kept, CONDITION, NOISY).mean, net.apply(parameters, CONDITION, NOISY).mean, atol=0.01
+        net.apply(kept, CONDITION, NOISY).mean, net.apply(parameters, CONDITION, NOISY).mean, atol=2e-3
     )
 
 
