@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import State
 
-from dexgen_jax.envs import curriculum, observations, randomization, rewards
+from dexgen_jax.envs import curriculum, observations, randomization, restarts, rewards
 from dexgen_jax.envs.curriculum import CurriculumConfig
 from dexgen_jax.envs.hand_task import HandTask
 from dexgen_jax.envs.randomization import RandomizationConfig
@@ -68,13 +68,13 @@ class Anygrasp(HandTask):
             "origin": row, "goal": self._draw_goal(key_goal, row, level), "goal_age": jnp.zeros((), jnp.int32),
             "held": jnp.zeros((), jnp.int32), "level": level, "style": rewards.draw_style(key_style, config.style),
         }  # fmt: skip
-        zero = jnp.zeros(())
+        zero, info = jnp.zeros(()), restarts.remember(info)
         names = [f"reward_{field.name}" for field in dataclasses.fields(RewardWeights)]
         return State(physics, self._observe(physics, info), zero, zero, dict.fromkeys((*names, *_EVENTS), zero), info)
 
     def step(self, state: State, action: jax.Array) -> State:
         """Moves the joint targets by `action` (n,) in [-1, 1] times `action_scale` and simulates 0.1 s."""
-        config, before, info = self.config, state.pipeline_state, state.info
+        config, before, info = self.config, state.pipeline_state, restarts.recall(state)
         key_move, key_goal, rng = jax.random.split(info["rng"], 3)
         goal, level, age = info["goal"], info["level"], info["goal_age"] + 1
         physics, info = self._move(key_move, before, info, action, self._gravity_angle(level))

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import State
 
-from dexgen_jax.envs import observations, randomization, rewards
+from dexgen_jax.envs import observations, randomization, restarts, rewards
 from dexgen_jax.envs.hand_task import HandTask
 from dexgen_jax.envs.randomization import RandomizationConfig
 from dexgen_jax.envs.rewards import RewardWeights
@@ -59,13 +59,13 @@ class FineRotation(HandTask):
         info |= {"angle": zero, "marker": zero}  # rad from the start: how far the object turned, and the marker
         names = [f"reward_{field.name}" for field in dataclasses.fields(RewardWeights)]
         metrics = dict.fromkeys((*names, *_EVENTS), zero)
-        return State(physics, self._observe(physics, info), zero, zero, metrics, info)
+        return State(physics, self._observe(physics, info), zero, zero, metrics, restarts.remember(info))
 
     def step(self, state: State, action: jax.Array) -> State:
         """Moves the joint targets by `action` (n,) in [-1, 1] times `action_scale` and simulates 0.1 s."""
-        config, before = self.config, state.pipeline_state
-        key_move, key_command, rng = jax.random.split(state.info["rng"], 3)
-        physics, info = self._move(key_move, before, state.info, action)
+        config, before, info = self.config, state.pipeline_state, restarts.recall(state)
+        key_move, key_command, rng = jax.random.split(info["rng"], 3)
+        physics, info = self._move(key_move, before, info, action)
         axis, command = long_axis(info["world"].object), info["command"]
         step = turned(before.object_pose(self.hand)[3:], physics.object_pose(self.hand)[3:], axis)
         so_far, angle = info["turned"] + step * jnp.sign(command), info["angle"] + step

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import State
 
-from dexgen_jax.envs import randomization
+from dexgen_jax.envs import randomization, restarts
 from dexgen_jax.envs.hand_task import HandTask
 from dexgen_jax.envs.randomization import RandomizationConfig
 from dexgen_jax.physics.engine import CONTROL_HZ, PhysicsState
@@ -48,12 +48,13 @@ class FreeMotion(HandTask):
         # Targets start where the joints are, so the hand is at rest.
         info |= {"goal": row, "target": info["q"], **self._next(key_next, info["q"])}
         metrics = dict.fromkeys(("success", "drop", "blown_up"), zero)
-        return State(physics, self._observe(physics, info), zero, zero, metrics, info)
+        return State(physics, self._observe(physics, info), zero, zero, metrics, restarts.remember(info))
 
     def step(self, state: State, action: jax.Array) -> State:
         """Moves the joint targets by `action` (n,) in [-1, 1] times `action_scale` and simulates 0.1 s."""
-        key_move, key_next, rng = jax.random.split(state.info["rng"], 3)
-        physics, info = self._move(key_move, state.pipeline_state, state.info, action)
+        info = restarts.recall(state)
+        key_move, key_next, rng = jax.random.split(info["rng"], 3)
+        physics, info = self._move(key_move, state.pipeline_state, info, action)
         physics = self._park(physics)
         info |= {"elapsed": info["elapsed"] + 1 / CONTROL_HZ}
         arrived = info["elapsed"] >= info["duration"] - 1e-3

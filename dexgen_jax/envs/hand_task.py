@@ -74,6 +74,7 @@ class HandTask(Env):
         )
         reading = self._read(key_read, after, info["joint_offset"])
         info = info | {"world": world, "target": target, "reading": reading, "age": info["age"] + 1}
+        info |= {"control_steps": after.steps}
         return after, info | self._views(after, world)
 
     def _late(self, info: dict[str, Any], over: jax.Array) -> jax.Array:

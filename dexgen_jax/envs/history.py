@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import Env, State, Wrapper
 
+from dexgen_jax.envs import restarts
+
 
 class History(Wrapper):
     """Adds the observation `history` (rows * 2 n,): readings and targets [rad] of the last `rows` control steps.
@@ -28,10 +30,12 @@ class History(Wrapper):
     def reset(self, rng: jax.Array, *level: jax.Array | float) -> State:
         """As the task's own `reset`, with the level of its curriculum if it has one."""
         state = self.env.reset(rng, *level)
-        return _remember(state, jnp.tile(_row(state), (self.rows, 1)))
+        state = _remember(state, jnp.tile(_row(state), (self.rows, 1)))
+        return state.replace(info=restarts.remember_more(state.info))
 
     def step(self, state: State, action: jax.Array) -> State:
         """As the task's own `step`; the oldest row goes, the present comes."""
+        state = state.replace(info=restarts.recall(state))
         before = state.info["history"]
         after = self.env.step(state, action)
         return _remember(after, jnp.concatenate([before[1:], _row(after)[None]]))

@@ -39,6 +39,7 @@ class PhysicsState:
     torque: jax.Array  # (n,) N m, applied by the actuators
     touch: jax.Array  # (touch sensors,) N, normal force on each part of the hand
     finite: jax.Array  # () bool, False once the simulation has blown up: NaN, or beyond `BLOWN_UP`
+    steps: jax.Array  # () int32, control steps since `init`: by it a task notices that its physics was put back
 
     def joints(self, hand: Hand) -> jax.Array:
         """Joint positions (n,) [rad]."""
@@ -70,6 +71,7 @@ class Engine:
         return PhysicsState(
             qpos=qpos, qvel=rest, warmstart=rest, torque=jnp.zeros(model.nu, qpos.dtype),
             touch=jnp.zeros(model.nsensordata, qpos.dtype), finite=jnp.isfinite(qpos).all(),
+            steps=jnp.zeros((), jnp.int32),
         )  # fmt: skip
 
     def step(self, state: PhysicsState, ctrl: jax.Array, world: World) -> PhysicsState:
@@ -78,7 +80,7 @@ class Engine:
         after = self.advance(state, ctrl, world)
         # Also False for NaN. A simulation on its way out would otherwise leave huge rewards before it is seen.
         sound = (jnp.abs(after.qpos) < BLOWN_UP).all() & (jnp.abs(after.qvel) < BLOWN_UP).all()
-        return after.replace(finite=sound)
+        return after.replace(finite=sound, steps=state.steps + 1)
 
     def object(self, index: jax.Array) -> ObjectParams:
         """The parameters of object `index` () of this engine."""

@@ -25,7 +25,7 @@ def test_effort_by_hand():
     zero = jnp.zeros(8)
     physics = PhysicsState(
         qpos=zero, qvel=zero.at[:2].set(jnp.array([3.0, -1.0])), warmstart=zero, torque=jnp.array([0.5, 0.2]),
-        touch=zero, finite=jnp.ones((), bool),
+        touch=zero, finite=jnp.ones((), bool), steps=jnp.zeros((), jnp.int32),
     )  # fmt: skip
     travel = jnp.array([[0.03, 0.04, 0.0], [0.0, 0.0, 0.01]])  # 5 cm and 1 cm in 0.1 s: 0.5 and 0.1 m/s
     terms = rewards.effort(jnp.array([1.0, -0.5]), physics, travel, 0.1)
