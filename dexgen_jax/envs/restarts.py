@@ -1,10 +1,10 @@
 """Episodes that somebody else begins again: Brax's wrappers put back the physics and the observation, and nothing else.
 
-A task keeps in `info` what it needs beside the physics: joint targets, goal, world, age. When
-`brax.envs.wrappers.training.AutoResetWrapper` ends an episode, it puts back the first `pipeline_state` and leaves `info`
-as it is, so a hand would start from its first grasp with the last episode's targets, and drop what it holds. The first
-step of an episode therefore finds out by itself: the physics counts its control steps, `info` notes the count, and
-where they differ the physics was put back, and `info` is put back too.
+A task keeps in `info` what it needs beside the physics: joint targets, goal, world, age. At the end of an episode
+`brax.envs.wrappers.training.AutoResetWrapper` puts back the first `pipeline_state` and leaves `info` as it is, so a
+hand would start from its first grasp with the last episode's targets, and drop what it holds. The first step of an
+episode therefore finds out by itself: the physics counts its control steps, `info` notes the count, and where they
+differ the physics was put back, and `info` is put back too.
 
 Between the reset and that step, `info` still shows the episode that ended, as it does in all of Brax's environments.
 """
