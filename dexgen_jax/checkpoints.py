@@ -1,18 +1,21 @@
 """The whole state of a run to disk and back, bit for bit, and small finished weights; half a file is never read.
 
-A checkpoint is written into a hidden folder and renamed when it is complete, so a kill at any moment leaves the one
-before. Each carries a manifest with the size and SHA-256 of every file and the shape and dtype of every leaf: a file
+A checkpoint is written into a hidden folder, read back, and renamed when it is complete: a kill at any moment leaves
+the one before, which goes only after that. Each carries a manifest with the size and SHA-256 of every file and the shape and dtype of every leaf: a file
 cut short or a template of another shape is refused by name.
 
 Host only. With several hosts (`jax.distributed`), `save` and `restore` are called on all of them, on shared files.
 """
 
+import contextlib
+import glob
 import hashlib
 import io
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +35,14 @@ class Checkpoints:
     """Numbered checkpoints of one pytree in one folder; the newest `keep` stay."""
 
     def __init__(self, folder: str | Path, keep: int = 2):
-        """Nothing is created before the first `save`. `keep` >= 1; with 2, a damaged newest one is not the end."""
+        """Nothing is created before the first `save`. `keep` >= 1; with 2, a damaged newest one is not the end.
+
+        Raises ValueError for a folder in which nothing could be saved, so that nobody trains towards it.
+        """
         if keep < 1:
             raise ValueError(f"keep={keep}: at least one checkpoint has to stay")
         self.folder, self.keep = Path(folder).absolute(), keep
+        _refuse_unusable(self.folder)
 
     def steps(self) -> list[int]:
         """The steps that are there, rising; unfinished ones do not count."""
@@ -54,8 +61,10 @@ class Checkpoints:
                 shutil.rmtree(leftover)
             part.mkdir(parents=True)
         _wait_for_all_hosts(f"checkpoint {step} begins")
-        _checkpointer_save(part / "state", {name: leaf for name, leaf in leaves.items() if np.size(leaf)})
+        stored = {name: leaf for name, leaf in leaves.items() if np.size(leaf)}
+        _checkpointer_save(part / "state", stored)
         _wait_for_all_hosts(f"checkpoint {step} is written")
+        _read_back(part / "state", stored)
         if jax.process_index() == 0:
             manifest = {"step": step, "leaves": _describe(leaves), "files": _checksums(part)}
             run_log.atomic_write(part / MANIFEST_FILE, run_log.to_json(manifest, indent=1))
@@ -218,16 +227,66 @@ def _checkpointer_save(folder: Path, leaves: dict[str, Any]) -> None:
     import orbax.checkpoint  # a second to import, and those who only load weights never need it
 
     arrays = {name: leaf if hasattr(leaf, "dtype") else np.asarray(leaf) for name, leaf in leaves.items()}
-    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder, arrays)
+    with _plain_name(folder.parent) as parent, orbax.checkpoint.StandardCheckpointer() as checkpointer:
+        checkpointer.save(parent / folder.name, arrays)
         checkpointer.wait_until_finished()
 
 
 def _checkpointer_restore(folder: Path, template: dict[str, Any]) -> dict[str, Any]:
     import orbax.checkpoint
 
-    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(folder, template)
+    with _plain_name(folder.parent) as parent, orbax.checkpoint.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(parent / folder.name, template)
+
+
+def _misread(folder: Path) -> bool:
+    """True for a name that Orbax takes for a pattern (*?[), or in which TensorStore takes a backslash for a slash."""
+    return "\\" in str(folder) or glob.escape(str(folder)) != str(folder)
+
+
+@contextlib.contextmanager
+def _plain_name(folder: Path) -> Iterator[Path]:
+    """`folder`, or a link to it where its own name would be misread."""
+    if not _misread(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as place:
+        link = Path(place) / "checkpoint"
+        link.symlink_to(folder, target_is_directory=True)
+        yield link
+
+
+def _refuse_unusable(folder: Path) -> None:
+    """What `save` would fail on at the end of a training is said at its beginning."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the folder {folder!a} is not UTF-8 text: choose another for checkpoints") from error
+    if _misread(folder) and jax.process_count() > 1:
+        raise ValueError(f"checkpoints of several processes cannot be in {folder}: choose a path without any of *?[\\")
+
+
+def _read_back(folder: Path, leaves: Mapping[str, Any]) -> None:
+    """Raises OSError unless `folder` gives back the leaves that were just written, bit for bit."""
+    template = {name: np.empty(np.shape(leaf), _dtype(leaf)) for name, leaf in leaves.items()}
+    try:
+        stored = _checkpointer_restore(folder, template)
+        changed = [name for name, leaf in leaves.items() if not _same_bits(stored[name], leaf)]
+    except Exception as error:  # whatever a storage library raises, the checkpoint is not there
+        raise OSError(f"checkpoint {folder} was written but cannot be read ({str(error)[:200]}); older ones are kept") from error
+    if changed:
+        raise OSError(f"checkpoint {folder} was written but reads otherwise at {changed[0]}; older ones are kept")
+
+
+def _same_bits(stored: Any, leaf: Any) -> bool:
+    """True if the host's array `stored` equals `leaf`, or the parts of it that lie on this host's devices."""
+    stored = np.asarray(stored)
+    parts = [(s.index, s.data) for s in leaf.addressable_shards] if isinstance(leaf, jax.Array) else [((), leaf)]
+    return all(np.array_equal(_bits(stored[index]), _bits(part)) for index, part in parts)
+
+
+def _bits(array: Any) -> np.ndarray:
+    return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct | np.ndarray:

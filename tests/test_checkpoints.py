@@ -17,6 +17,7 @@ import optax
 import pytest
 from flax import struct
 
+from dexgen_jax import checkpoints
 from dexgen_jax.checkpoints import Checkpoints, load_weights, save_weights
 
 
@@ -232,3 +233,55 @@ def test_words_for_missing_foreign_or_unsuited_weights(tmp_path):
         save_weights(tmp_path, {}, {"x": jnp.zeros(3, jnp.bfloat16)})
     with pytest.raises(ValueError, match="a/b cannot be named"):
         save_weights(tmp_path, {}, {"a/b": np.zeros(1)})
+
+
+ODD_NAMES = [
+    "sweep[lr=1]", "a[", "star*", "what?", "a b", "100%20", "frame%d", "a#b", "a:b", "~", "two\nlines", "quote'\"",
+    "back\\slash", "größe", "-x", "$HOME", "{a,b}", "a/../b", "." * 9 + "x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_whatever_the_folder_is_called_it_is_used_as_meant(name, tmp_path):
+    folder = tmp_path / name / "checkpoints"
+    for step in (1, 2, 3):
+        Checkpoints(folder).save(step, {"x": jnp.full(1000, float(step)), "y": np.arange(3)})
+    assert Checkpoints(folder).steps() == [2, 3]
+    restored = Checkpoints(folder).restore({"x": jnp.zeros(1000), "y": np.zeros(3, int)})
+    np.testing.assert_array_equal(restored["x"], 3.0)
+    assert {path.name for path in (tmp_path / name).resolve().parents[0].iterdir()} <= {name.split("/")[-1], "a"}
+
+
+def test_a_folder_whose_name_is_a_pattern_takes_nothing_from_those_it_matches(tmp_path):
+    for name, value in (("run1", 1.0), ("run?", 2.0)):
+        Checkpoints(tmp_path / name).save(0, {"x": np.full(1000, value)})
+    for name, value in (("run1", 1.0), ("run?", 2.0)):
+        np.testing.assert_array_equal(Checkpoints(tmp_path / name).restore({"x": np.empty(1000)})["x"], value)
+
+
+def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="is not UTF-8 text: choose another"):
+        Checkpoints(Path(os.fsdecode(bytes(tmp_path) + b"/\xff")))
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"several processes cannot be in .*sweep\[1\]: choose a path without"):
+        Checkpoints(tmp_path / "sweep[1]")
+    Checkpoints(tmp_path / "sweep1")
+
+
+@pytest.mark.parametrize("fault", ["lost", "changed"])
+def test_a_checkpoint_that_does_not_read_back_costs_no_older_one(fault, tmp_path, monkeypatch):
+    folder = Checkpoints(tmp_path, keep=1)
+    values = np.random.default_rng(0).normal(size=1000)
+    folder.save(1, {"x": values})
+
+    def save_badly(path, leaves):
+        save(path, {name: leaf + (fault == "changed") for name, leaf in leaves.items()})
+        if fault == "lost":
+            largest_file(path).unlink()
+
+    save = checkpoints._checkpointer_save
+    monkeypatch.setattr(checkpoints, "_checkpointer_save", save_badly)
+    with pytest.raises(OSError, match="was written but .* older ones are kept"):
+        folder.save(2, {"x": values + 1})
+    assert folder.steps() == [1]
+    np.testing.assert_array_equal(folder.restore({"x": np.empty(1000)})["x"], values)
