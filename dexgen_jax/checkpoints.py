@@ -1,8 +1,8 @@
 """The whole state of a run to disk and back, bit for bit, and small finished weights; half a file is never read.
 
 A checkpoint is written into a hidden folder, read back, and renamed when it is complete: a kill at any moment leaves
-the one before, which goes only after that. Each carries a manifest with the size and SHA-256 of every file and the shape and dtype of every leaf: a file
-cut short or a template of another shape is refused by name.
+the one before, which goes only after that. Each carries a manifest with the size and SHA-256 of every file and the
+shape and dtype of every leaf: a file cut short or a template of another shape is refused by name.
 
 Host only. With several hosts (`jax.distributed`), `save` and `restore` are called on all of them, on shared files.
 """
@@ -273,7 +273,8 @@ def _read_back(folder: Path, leaves: Mapping[str, Any]) -> None:
         stored = _checkpointer_restore(folder, template)
         changed = [name for name, leaf in leaves.items() if not _same_bits(stored[name], leaf)]
     except Exception as error:  # whatever a storage library raises, the checkpoint is not there
-        raise OSError(f"checkpoint {folder} was written but cannot be read ({str(error)[:200]}); older ones are kept") from error
+        reason = str(error)[:200]
+        raise OSError(f"checkpoint {folder} was written but cannot be read ({reason}); older ones are kept") from error
     if changed:
         raise OSError(f"checkpoint {folder} was written but reads otherwise at {changed[0]}; older ones are kept")
 

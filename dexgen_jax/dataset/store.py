@@ -113,6 +113,7 @@ def create(folder: str | Path, hand: Hand, layout: Layout, attributes: Mapping[s
     `attributes` (anything JSON can hold) say how the data is made. Raises ValueError if another dataset is in `folder`.
     """
     folder = Path(folder)
+    _refuse_unusable(folder)
     table = columns(hand)
     wanted = json.loads(run_log.to_json({
         "format_version": FORMAT_VERSION, "hand": hand.name, "joint_names": hand.joint_names,
@@ -277,9 +278,18 @@ def _array_metadata(layout: Layout, column: Column) -> dict[str, Any]:
     }
 
 
+def _refuse_unusable(folder: Path) -> None:
+    """TensorStore takes a backslash for a slash, so its files would lie elsewhere, and knows no name but text."""
+    path = str(folder.resolve())
+    if "\\" in path or any("\udc80" <= letter <= "\udcff" for letter in path):
+        raise ValueError(f"a dataset cannot be in {path!a}: choose a path of UTF-8 text without a backslash")
+
+
 def _open_array(folder: Path, name: str, new: dict[str, Any] | None = None) -> tensorstore.TensorStore:
     """Opens an array, or with the metadata of a `new` one makes it."""
-    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{(folder / name).absolute()}/"}}
+    _refuse_unusable(folder)
+    # Resolved, for TensorStore takes no path with `..` in it.
+    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{(folder / name).resolve()}/"}}
     # A chunk of zeros is stored too: then every file of a committed block exists, and one that does not was lost.
     spec["store_data_equal_to_fill_value"] = True
     if new is None:

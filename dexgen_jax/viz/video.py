@@ -90,7 +90,9 @@ def write_mp4(path: str | Path, frames: np.ndarray, fps: float) -> None:
     height, width = (side - side % 2 for side in frames.shape[1:3])
     raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
     coded = "-c:v libx264 -pix_fmt yuv420p -crf 25 -preset medium -movflags +faststart"
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), *f"-y -loglevel error {raw} -an {coded}".split(), str(path)]
+    # An absolute path: ffmpeg takes `host:x` for a protocol, and `-x` for an option.
+    target = str(Path(path).absolute())
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), *f"-y -loglevel error {raw} -an {coded}".split(), target]
     data = np.ascontiguousarray(frames[:, :height, :width]).tobytes()
     done = subprocess.run(command, input=data, capture_output=True, check=False)
     if done.returncode:

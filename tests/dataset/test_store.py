@@ -205,3 +205,19 @@ def test_unknown_columns_and_gaps_are_named(tmp_path):
         dataset.read(["qq"])
     with pytest.raises(ValueError, match="without gaps, got step 2"):
         dataset.read(["q"], slice(0, 4, 2))
+
+
+@pytest.mark.parametrize("name", ["sweep[lr=1]", "star*", "100%20", "a:b", "two\nlines", "größe", "~", "a/../b", "a#b"])
+def test_whatever_the_folder_is_called_it_is_used_as_meant(name, tmp_path):
+    (tmp_path / "a").mkdir()
+    folder = tmp_path / name / "dataset"
+    _write(folder)
+    assert store.open_dataset(folder, HAND).read(["mode"])["mode"].shape == (12, 6)
+    assert (folder / "q" / "c").is_dir()
+
+
+def test_a_folder_that_the_storage_would_misread_is_refused(tmp_path):
+    for name in ("back\\slash", os.fsdecode(b"\xff")):
+        with pytest.raises(ValueError, match="choose a path of UTF-8 text without a backslash"):
+            _write(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

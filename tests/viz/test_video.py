@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import imageio_ffmpeg
 import numpy as np
 import pytest
@@ -58,3 +60,11 @@ def test_mp4_can_be_read_back(tmp_path):
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(OSError, match=r"ffmpeg could not write .*nowhere/film\.mp4"):
         video.write_mp4(tmp_path / "nowhere" / "film.mp4", np.zeros((2, 16, 16, 3), np.uint8), fps=10)
+
+
+@pytest.mark.parametrize("folder", ["runs:1", "rtmp:x", "-y", "a b", "100%d", "[1]"])
+def test_whatever_the_folder_is_called_the_film_is_in_it(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(folder).mkdir()
+    video.write_mp4(Path(folder) / "film.mp4", np.zeros((2, 16, 16, 3), np.uint8), fps=10)
+    assert (tmp_path / folder / "film.mp4").stat().st_size > 0
