@@ -122,9 +122,12 @@ class RunLog:
         if not path.exists():
             return None
         try:
-            return json.loads(path.read_text())
+            result = json.loads(path.read_text())
         except ValueError as error:
             raise ValueError(f"{path} is not JSON ({error}): delete it, and the stage finishes again") from error
+        if not isinstance(result, dict):
+            raise ValueError(f"{path} is not a result but {result!r}: delete it, and the stage finishes again")
+        return result
 
     def close(self) -> None:
         """Flushes TensorBoard and closes the files; the log can be read but not written afterwards."""
@@ -143,7 +146,7 @@ def read_metrics(run_dir: str | Path, stage: str) -> list[dict]:
             line = json.loads(text)
         except ValueError:
             continue  # the one line a kill cut short; the run that continued wrote it again
-        if line["stage"] == stage:
+        if isinstance(line, dict) and line.get("stage") == stage:
             while lines and lines[-1]["step"] >= line["step"]:
                 lines.pop()
             lines.append(line)

@@ -16,6 +16,8 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 SIZES = ("smoke", "laptop", "gpu")  # of a config file that names no SIZES itself
+# Settings, by the last part of their name, that are files or folders; some are a word instead, such as 'shipped'.
+PATHS = frozenset("run_dir grasps dataset controller expert start_from token_file".split())
 
 
 def read(argv: list[str], default: Path) -> ConfigDict:
@@ -33,7 +35,18 @@ def read(argv: list[str], default: Path) -> ConfigDict:
         raise ValueError(_wrong_type(str(error), config)) from error
     if leftover:
         raise ValueError(f"unexpected argument {leftover[0]!r}; values are given as --config.key=value")
+    _expand_home(values.config)
     return values.config
+
+
+def _expand_home(config: ConfigDict) -> None:
+    """`~` at the start of a path is the home folder: after `--config.run_dir=` most shells leave it as it is."""
+    for key, value in flatten(config.to_dict()).items():
+        if key.rpartition(".")[2] in PATHS and isinstance(value, str) and value.startswith("~"):
+            try:
+                config.update_from_flattened_dict({key: str(Path(value).expanduser())})
+            except RuntimeError as error:
+                raise ValueError(f"config key {key} is {value!r}, and there is no such home folder: name it") from error
 
 
 def split_config_argument(argv: list[str], default: str) -> tuple[str, list[str]]:
@@ -51,7 +64,7 @@ def split_config_argument(argv: list[str], default: str) -> tuple[str, list[str]
 
 def load(argument: str, folder: Path) -> ConfigDict:
     """The config of `argument`, FILE[:SIZE]; `folder` holds the files to name when there is no such file."""
-    name, _, size = argument.partition(":")
+    name, size = (argument, "") if Path(argument).is_file() else _split_size(argument)
     path = Path(name)
     if not path.is_file():
         names = ", ".join(sorted(file.name for file in folder.glob("*.py"))) or "none"
@@ -64,6 +77,12 @@ def load(argument: str, folder: Path) -> ConfigDict:
         raise ValueError(f"{path} has no size {size!r}; sizes: {', '.join(sizes)}")
     config = module.get_config(size) if size else module.get_config()
     return config
+
+
+def _split_size(argument: str) -> tuple[str, str]:
+    """FILE and SIZE of FILE[:SIZE]; a folder above the file may have a colon in its name too."""
+    name, colon, size = argument.rpartition(":")
+    return (name, size) if colon and "/" not in size else (argument, "")
 
 
 def _overrides(arguments: list[str]) -> Iterator[str]:

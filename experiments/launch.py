@@ -21,6 +21,8 @@ from typing import Any
 
 import command_line
 import jax
+import run_lock
+import settings
 from absl import flags
 from ml_collections import ConfigDict
 
@@ -67,15 +69,16 @@ def main(
         if play is not None and config.play:
             run, folder, continues = play, "play", False  # what was trained stays as it is
         prepare_jax()
+        settings.refuse(config, script.stem)
         result = run_stage(run, config, folder, again, continues)
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
-        sys.exit(130)
+        leave(130, module)
     except Exception as error:
         if debug:
             raise
         print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
-        sys.exit(2)
+        leave(2, module)
     if jax.process_index() == 0:
         print(run_log.to_json(result), flush=True)
 
@@ -86,25 +89,40 @@ def run_stage(run: Run, config: ConfigDict, folder: str, again: bool = False, co
     `minutes` in the result is the time of the process that finished the stage.
     """
     log = run_log.RunLog(config.run_dir, folder, writes=jax.process_index() == 0)
-    if log.writes:
-        if not continues:
-            (log.folder / CONFIG_FILE).unlink(missing_ok=True)
-        record(config, log.folder)
-    result = log.result() if continues and not again else None
-    if result is None:
-        begin = time.monotonic()
-        result = {**run(config, log), "minutes": round((time.monotonic() - begin) / 60, 2)}
-        log.finish(result)
-    else:
-        print(f"done already: {log.folder}; delete {log.folder} to do it again", file=sys.stderr)
-    log.close()
+    alone = run_lock.hold(log.folder) if log.writes else contextlib.nullcontext()
+    with contextlib.closing(log), alone:
+        if log.writes:
+            if not continues:
+                (log.folder / CONFIG_FILE).unlink(missing_ok=True)
+            record(config, log.folder)
+        result = log.result() if continues and not again else None
+        if result is None:
+            begin = time.monotonic()
+            result = {**run(config, log), "minutes": round((time.monotonic() - begin) / 60, 2)}
+            log.finish(result)
+        else:
+            print(f"done already: {log.folder}; delete {log.folder} to do it again", file=sys.stderr)
     return result
+
+
+def leave(code: int, module: ModuleType) -> None:
+    """Ends the program with exit code `code`: at once and with all of its threads, if `module` is the program.
+
+    A simulation that was running goes on in threads of JAX, which call Python; if Python took itself apart meanwhile,
+    as `sys.exit` does, they would crash. All files are written by then: each in one step, or a line at a time.
+    """
+    if module.__name__ != "__main__":  # called by another program, which goes on
+        sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it any more
+            stream.flush()
+    os._exit(code)
 
 
 def prepare_jax() -> None:
     """JAX settings that every script shares; must come before JAX is first used. Environment variables win."""
     defaults = {
-        "jax_compilation_cache_dir": str(Path.home() / ".cache" / "dexgen_jax" / "xla"),
+        "jax_compilation_cache_dir": cache_folder(),
         # Small programs too: a restart otherwise compiles hundreds of them again.
         "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_persistent_cache_min_entry_size_bytes": -1,
@@ -117,6 +135,33 @@ def prepare_jax() -> None:
     arguments = distributed_arguments(os.environ)
     if arguments is not None:
         jax.distributed.initialize(**arguments)
+    refuse_no_device()
+
+
+def cache_folder() -> str | None:
+    """Where compiled programs are kept: in the user's cache, or nowhere if there is none that can be written."""
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dexgen_jax" / "xla"
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return str(folder)
+        reason = f"{folder} cannot be written"
+    except (OSError, RuntimeError) as error:  # RuntimeError: a container's user may have no home at all
+        reason = str(error)
+    print(f"note: compiled programs are not kept ({reason}): set JAX_COMPILATION_CACHE_DIR", file=sys.stderr)
+    return None
+
+
+def refuse_no_device() -> None:
+    """Raises ValueError if JAX has none of the devices that JAX_PLATFORMS asks for: its own errors do not say so."""
+    try:
+        jax.devices()
+    except Exception as error:
+        asked, reason = os.environ.get("JAX_PLATFORMS", ""), " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"JAX finds no device for JAX_PLATFORMS={asked!r} ({reason}): install what it needs, as in "
+            "pip install 'dexgen_jax[cuda]', or set JAX_PLATFORMS=cpu"
+        ) from error
 
 
 def distributed_arguments(environment: Mapping[str, str]) -> dict[str, Any] | None:
@@ -145,7 +190,8 @@ def record(config: ConfigDict, folder: Path) -> None:
         run_log.atomic_write(folder / VERSIONS_FILE, run_log.to_json(versions(), indent=2) + "\n")
         run_log.atomic_write(path, run_log.to_json(config.to_dict(), indent=2) + "\n")
         return
-    now, begun = _comparable(run_log.to_json(config.to_dict())), _comparable(path.read_text())
+    now = _comparable(json.loads(run_log.to_json(config.to_dict())))
+    begun = _comparable(_read_object(path, f"delete {path} if the settings are the same as then, or else {folder}"))
     changed = [key for key in [*now, *begun] if begun.get(key, "not there") != now.get(key, "not there")]
     changed = [key for key in changed if key in begun or now[key]]  # a setting newer than the run, and switched off
     for key in changed:
@@ -161,8 +207,18 @@ def record(config: ConfigDict, folder: Path) -> None:
     _say_other_versions(folder)
 
 
-def _comparable(text: str) -> dict[str, Any]:
-    flat = command_line.flatten(json.loads(text))
+def _read_object(path: Path, way_out: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): {way_out}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged (no JSON object): {way_out}")
+    return found
+
+
+def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
+    flat = command_line.flatten(config)
     return {key: value for key, value in flat.items() if key.rpartition(".")[2] != "run_dir"}
 
 
@@ -184,9 +240,14 @@ def _installed(name: str) -> bool:
 
 
 def _say_other_versions(folder: Path) -> None:
-    path = folder / VERSIONS_FILE
-    before, now = json.loads(path.read_text()) if path.exists() else {}, versions()
-    changed = [f"{name} {before[name]} -> {now[name]}" for name in PACKAGES if before.get(name) != now.get(name)]
+    path, now = folder / VERSIONS_FILE, versions()
+    try:
+        before = _read_object(path, "it only informs") if path.exists() else {}
+    except (OSError, ValueError) as error:
+        print(f"note: {error}", file=sys.stderr)
+        before = {}
+    others = [name for name in PACKAGES if before.get(name) != now.get(name)]
+    changed = [f"{name} {before.get(name, 'none')} -> {now.get(name, 'none')}" for name in others]
     if before and changed:
         print(f"note: {folder} was begun with other versions: {', '.join(changed)}", file=sys.stderr)
 

@@ -1,7 +1,15 @@
 """Laws: a run folder holds one config; done is not done again; what is wrong is one line that names the way out."""
 
+import errno
+import fcntl
 import json
+import os
 import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -69,6 +77,12 @@ def refused(capsys, stage, *arguments) -> str:
     assert stopped.value.code == 2
     assert output.err.startswith("error: ") and output.err.count("\n") == 1 and output.out == ""
     return output.err
+
+
+def outside() -> dict[str, str]:
+    """The environment of a process that imports what the tests import, and reads its JAX settings anew."""
+    kept = {name: value for name, value in os.environ.items() if name != "JAX_DEFAULT_MATMUL_PRECISION"}
+    return kept | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def result(capsys) -> dict:
@@ -264,3 +278,155 @@ def test_every_stage_has_a_config_of_every_size_that_says_what_to_expect(script,
     assert isinstance(config, ConfigDict) and isinstance(config.seed, int) and isinstance(config.run_dir, str)
     text = path.read_text()
     assert all(word in text for word in ("Reproduces", "Time", "Expected", "Command"))
+
+
+HOLDS = """
+import sys, time
+import run_lock
+from pathlib import Path
+with run_lock.hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_process_in_a_folder_is_refused_by_name_and_a_killed_one_leaves_no_lock(capsys, stage, tmp_path):
+    folder = tmp_path / "runs" / "toy" / "toy_stage"
+    folder.mkdir(parents=True)
+    (folder / "stage_config.json").write_text("{")  # what a process that is not alone must not even read
+    environment = outside()
+    command = [sys.executable, "-c", HOLDS, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        error = refused(capsys, stage)
+        assert f"runs/toy/toy_stage is in use by process {other.pid} on {socket.gethostname()} since 20" in error
+        stage("--config.run_dir=runs/other")  # beside it there is room
+        assert result(capsys)["calls"] == 1
+        other.kill()
+    (folder / "stage_config.json").unlink()
+    stage()
+    assert result(capsys)["calls"] == 1
+    stage()  # and an own lock is given back
+    assert "done already" in capsys.readouterr().err
+
+
+def test_a_file_system_without_locks_is_said(capsys, stage, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    stage()
+    output = capsys.readouterr()
+    assert "note: no locks on the file system of runs/toy/toy_stage" in output.err
+    assert json.loads(output.out.splitlines()[-1])["calls"] == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "\x00\x00"])
+def test_a_damaged_file_is_named_and_one_that_only_informs_stops_nothing(capsys, stage, tmp_path, text):
+    stage()
+    folder = tmp_path / "runs" / "toy" / "toy_stage"
+    (folder / "versions.json").write_text(text)
+    stage()
+    assert "note: runs/toy/toy_stage/versions.json is damaged" in capsys.readouterr().err
+    (folder / "stage_config.json").write_text(text)
+    capsys.readouterr()
+    error = refused(capsys, stage)
+    assert "toy_stage/stage_config.json is damaged" in error and "delete runs/toy/toy_stage/stage_config.json" in error
+    (folder / "stage_config.json").unlink()
+    (folder / "result.json").write_text(text)
+    assert "toy_stage/result.json is " in refused(capsys, stage)
+
+
+def test_a_folder_above_a_config_may_have_a_colon_in_its_name(capsys, stage, tmp_path):
+    shutil.copytree(tmp_path / "configs", tmp_path / "v1:final" / "configs")
+    for path in (tmp_path / "v1:final", Path("v1:final")):
+        stage(f"--config={path}/configs/toy_stage.py:smoke", "--config.run_dir=runs/small")
+        assert result(capsys)["num_envs"] == 1
+        stage(f"--config={path}/configs/toy_stage.py")
+        assert result(capsys)["num_envs"] == 3
+    assert "has no size 'huge'; sizes: smoke, laptop" in refused(
+        capsys, stage, "--config=v1:final/configs/toy_stage.py:huge"
+    )
+
+
+def test_a_path_is_used_as_it_was_meant_or_refused(capsys, stage, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    stage("--config.run_dir=~/runs")
+    assert (tmp_path / "home" / "runs" / "toy_stage" / "result.json").exists() and not Path("~").exists()
+    capsys.readouterr()
+    for value, words in {
+        "gs://bucket/run": "config.run_dir is 'gs://bucket/run': files are written on this machine; mount the bucket",
+        "": "config.run_dir is empty: name the folder",
+        "~nobody-of-this-name/run": "there is no such home folder",
+    }.items():
+        assert words in refused(capsys, stage, f"--config.run_dir={value}")
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**31 - 1), str(2**32 + 5)])
+def test_a_seed_that_would_become_another_one_is_refused(capsys, stage, seed):
+    assert f"config.seed is {seed}: it must be a whole number from 0 to {2**31 - 2}" in refused(
+        capsys, stage, f"--config.seed={seed}"
+    )
+
+
+SCRIPT = """
+import sys, time
+import jax, jax.numpy as jnp, launch
+
+def run(config, log):
+    def slow(x):
+        time.sleep(0.01)
+        return x
+    step = lambda x, _: (jax.pure_callback(slow, x, x), None)
+    waiting = jax.jit(lambda x: jax.lax.scan(step, x, None, length=1000)[0])(jnp.zeros(4))
+    print("running", file=sys.stderr, flush=True)
+    if config.name == "error":
+        time.sleep(0.1)
+        raise ValueError("wrong")
+    return {"x": float(waiting[0])}
+
+if __name__ == "__main__":
+    launch.main(run)
+"""
+
+
+@pytest.mark.parametrize("how, code, word", [("interrupt", 130, "stopped;"), ("error", 2, "error: wrong")])
+def test_a_script_that_ends_while_jax_is_busy_ends_as_it_says(stage, tmp_path, how, code, word):
+    (tmp_path / "toy_stage.py").write_text(SCRIPT)
+    environment = outside()
+    for _ in range(3):
+        command = [sys.executable, "toy_stage.py", f"--config.name={how}"]
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as script:
+            begun = script.stderr.readline()
+            assert "running" in begun, begun + script.stderr.read()
+            if how == "interrupt":
+                script.send_signal(signal.SIGINT)
+            rest = script.stderr.read()
+        assert script.returncode == code and word in rest, rest
+
+
+def test_a_machine_without_the_device_asked_for_is_told_so(tmp_path):
+    ask = "import launch; launch.prepare_jax()"
+    environment = outside() | {"JAX_PLATFORMS": "cuda"}
+    done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=False)
+    assert "JAX finds no device for JAX_PLATFORMS='cuda'" in done.stderr and "JAX_PLATFORMS=cpu" in done.stderr
+
+
+@pytest.mark.parametrize("home", ["", "read-only", "nowhere"])
+def test_without_a_home_that_can_be_written_nothing_is_kept_and_all_runs(capsys, tmp_path, monkeypatch, home):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "file" / "home") if home == "nowhere" else str(tmp_path))
+    (tmp_path / "file").write_text("")  # root may write anywhere, but not below a file
+    if home == "":
+        monkeypatch.setattr(Path, "home", _no_home)
+    elif home == "read-only":
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    assert launch.cache_folder() is None
+    assert "note: compiled programs are not kept" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert launch.cache_folder() == str(tmp_path / "cache" / "dexgen_jax" / "xla")
+
+
+def _no_home():
+    raise RuntimeError("Could not determine home directory.")

@@ -42,7 +42,7 @@ def run(config, log):
 def pipeline(tmp_path):
     """The real pipeline.py beside toy stages; calling it runs the command."""
     shutil.copytree(EXPERIMENTS / "configs", tmp_path / "configs", ignore=lambda *_: ["__pycache__"])
-    for name in ("launch.py", "command_line.py", "pipeline.py"):
+    for name in ("launch.py", "command_line.py", "pipeline.py", "run_lock.py", "settings.py"):
         shutil.copy(EXPERIMENTS / name, tmp_path)
     for script in launch.STAGES:
         (tmp_path / f"{script}.py").write_text(STAGE)
