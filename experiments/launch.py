@@ -39,7 +39,7 @@ STAGES = {
     "train_controller": "controller",
     "evaluate_assist": "evaluation",
 }
-MAY_GROW = ("iterations",)  # keys of a begun stage that may be raised: to learn for longer is to go on
+MAY_GROW = ("iterations", "take_new_streams")  # of a begun stage: to learn for longer, or from more, is to go on
 CONFIG_FILE = "stage_config.json"
 VERSIONS_FILE = "versions.json"
 PACKAGES = "dexgen_jax jax jaxlib numpy flax optax orbax-checkpoint mujoco mujoco-mjx brax tensorstore".split()

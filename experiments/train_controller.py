@@ -11,13 +11,14 @@ from pathlib import Path
 import jax
 import launch
 import numpy as np
+import training_data
 from ml_collections import ConfigDict
 
 from dexgen_jax.checkpoints import Checkpoints
 from dexgen_jax.controller import training
 from dexgen_jax.controller.controller import Controller
 from dexgen_jax.controller.model import Model
-from dexgen_jax.dataset import normalizer, store, windows
+from dexgen_jax.dataset import normalizer, store
 from dexgen_jax.run_log import RunLog
 
 
@@ -27,10 +28,10 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     dataset = store.open_dataset(config.dataset or Path(config.run_dir) / "dataset")
     attributes = dataset.attributes
     model = Model(hand_name=attributes["hand"], control_hz=attributes["control_hz"], **config.model)
-    train, held_out = split(dataset, config, model)
     key_initial, key_fit, key_train, key_test = jax.random.split(jax.random.PRNGKey(config.seed), 4)
     fit = jax.jit(lambda rows: normalizer.fit(training.draw(model, recipe, rows, key_fit, config.fit_windows)))
-    statistics = fit(train)
+    data = training_data.settle(dataset, config, model, fit, log.folder / "data", log.writes)
+    train, held_out, statistics = data.train, data.held_out, data.statistics
     checkpoints = Checkpoints(log.folder / "checkpoints")
     if checkpoints.latest_step() is None:
         state = training.initial_state(model, recipe, key_initial)
@@ -64,18 +65,6 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     Controller(model, weights).save(log.folder, made)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.parameters))
     return {**errors, **sizes, "parameters": parameters, "offset_std_m": np.asarray(statistics.offset_std).tolist()}
-
-
-def split(dataset: store.Dataset, config: ConfigDict, model: Model) -> tuple[windows.Recording, windows.Recording]:
-    """Reads the dataset onto the device: streams to learn from, and a share of `config.held_out` kept apart."""
-    columns = dataset.read(["q", "target", "mode", "flags"])
-    order = np.random.default_rng(config.seed).permutation(dataset.num_streams)
-    kept = max(1, round(config.held_out * len(order)))
-    if kept == len(order):
-        raise ValueError(f"dataset {dataset.folder} has {len(order)} streams: too few to hold {kept} of them out")
-    drop_rows = round(config.drop_seconds * model.control_hz)
-    parts = ({name: rows[streams] for name, rows in columns.items()} for streams in (order[kept:], order[:kept]))
-    return tuple(windows.recording(part, model.history, model.horizon, drop_rows) for part in parts)
 
 
 if __name__ == "__main__":

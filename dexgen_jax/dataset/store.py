@@ -148,7 +148,12 @@ class Dataset:
     attributes: dict[str, Any]
     columns: dict[str, Column]
     layout: Layout
-    blocks: tuple[int, ...]  # committed, in order
+    markers: dict[int, dict]  # of the committed blocks, in order: the files of each and their sizes
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Committed blocks, in order."""
+        return tuple(self.markers)
 
     @property
     def num_streams(self) -> int:
@@ -219,7 +224,7 @@ def open_dataset(folder: str | Path, hand: Hand | None = None) -> Dataset:
                 fault = "is missing" if found is None else f"has {found} bytes instead of {size}"
                 raise ValueError(_damaged(folder, file, fault))
     table = {name: Column(**(c | {"shape": tuple(c["shape"])})) for name, c in attributes["columns"].items()}
-    return Dataset(folder, attributes, table, Layout(**attributes["layout"]), tuple(blocks))
+    return Dataset(folder, attributes, table, Layout(**attributes["layout"]), blocks)
 
 
 def _damaged(folder: Path, file: str, fault: str) -> str:

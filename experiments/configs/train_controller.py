@@ -36,6 +36,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.dataset = ""  # folder of the recordings; empty: dataset/ in the run folder
     config.drop_seconds = 2.0  # s, rows this close before a drop are not learned (paper)
     config.held_out = 0.05  # share of the streams kept for the errors in the result
+    config.take_new_streams = False  # a run that goes on learns from streams that came since; held-out ones stay
     config.steps_per_call = 0  # gradient steps per jitted call and metrics line
     config.checkpoint_every = 0  # steps
     config.fit_windows = 8192  # windows that the normaliser is fitted to

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import fake_streams
@@ -38,14 +39,8 @@ def test_a_killed_training_continues_to_the_same_controller(dataset, tmp_path, c
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["steps"] == 60 and 0 < result["action_error_rad"] < 2 * result["action_error_of_holding_rad"]
 
-    save = Checkpoints.save
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-
-        def save_and_die(self, step, tree):
-            save(self, step, tree)
-            raise KeyboardInterrupt
-
-        patch.setattr(Checkpoints, "save", save_and_die)
+        _die_after_a_save(patch)
         _train(tmp_path / "killed", dataset)
     assert Checkpoints(tmp_path / "killed" / "controller" / "checkpoints").latest_step() == 20
     _train(tmp_path / "killed", dataset)
@@ -58,12 +53,74 @@ def test_a_killed_training_continues_to_the_same_controller(dataset, tmp_path, c
 
 
 def test_a_missing_dataset_and_one_too_small_are_one_clear_line(dataset, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit):
-        _train(tmp_path / "run", tmp_path / "nowhere")
+        _train(tmp_path / "run", tmp_path / "empty")
     assert "no dataset in" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         _train(tmp_path / "other", dataset, "--config.drop_seconds=2.0", "--config.model.history=99")
     assert "no window of 101 rows fits" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        _train(tmp_path / "third", dataset, "--config.held_out=1.0")
+        _train(tmp_path / "third", dataset, "--config.held_out=0.99")
     assert "24 streams: too few to hold 24 of them out" in capsys.readouterr().err
+
+
+def _die_after_a_save(patch):
+    save = Checkpoints.save
+
+    def save_and_die(self, step, tree):
+        save(self, step, tree)
+        raise KeyboardInterrupt
+
+    patch.setattr(Checkpoints, "save", save_and_die)
+
+
+def test_split_and_statistics_belong_to_the_run_while_its_dataset_grows(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "dataset"
+    writer = store.create(folder, allegro.load(), store.Layout(3, 24, 100), {"control_hz": 10.0})
+    writer.write(1, fake_streams.columns(24, 100, seed=1))
+    _train(tmp_path / "whole", folder)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        _die_after_a_save(patch)
+        _train(tmp_path / "killed", folder)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        _die_after_a_save(patch)
+        _train(tmp_path / "grown", folder)
+    split = json.loads((tmp_path / "killed" / "controller" / "data" / "config.json").read_text())["config"]
+    for block in (0, 2):  # a block before those it knows, and one behind
+        writer.write(block, fake_streams.columns(24, 100, seed=block))
+
+    capsys.readouterr()
+    _train(tmp_path / "killed", folder)
+    output = capsys.readouterr()
+    assert "has 48 streams more than when this training began; it goes on without them" in output.err
+    whole, killed = (dict(np.load(tmp_path / name / "controller" / "weights.npz")) for name in ("whole", "killed"))
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], killed[name])
+
+    _train(tmp_path / "grown", folder, "--config.take_new_streams=True")
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["windows"] > 2 * json.loads(output.out.splitlines()[-1])["windows"]
+    kept = json.loads((tmp_path / "grown" / "controller" / "data" / "config.json").read_text())["config"]
+    assert kept["held_out"] == split["held_out"] and set(kept["blocks"]) == {"0", "1", "2"}
+    grown = dict(np.load(tmp_path / "grown" / "controller" / "weights.npz"))
+    np.testing.assert_array_equal(grown["normalizer/condition_mean"], whole["normalizer/condition_mean"])
+
+
+@pytest.mark.parametrize("block, words", [(0, "block 0 is another now"), (None, "block 0 is gone")])
+def test_a_training_refuses_to_go_on_with_another_dataset(block, words, tmp_path, capsys, monkeypatch):
+    def make(folder, block, seed):
+        writer = store.create(folder, allegro.load(), store.Layout(2, 24, 100), {"control_hz": 10.0})
+        writer.write(block, fake_streams.columns(24, 100, seed=seed))
+
+    folder = tmp_path / "dataset"
+    make(folder, 0, seed=0)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        _die_after_a_save(patch)
+        _train(tmp_path / "run", folder)
+    shutil.rmtree(folder)
+    make(folder, 1 if block is None else block, seed=5)
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        _train(tmp_path / "run", folder)
+    assert words in capsys.readouterr().err
