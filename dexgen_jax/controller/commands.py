@@ -41,12 +41,12 @@ def joints(hand: Hand, q: jax.Array, wanted: jax.Array) -> Command:
     chex.assert_equal_shape([q, wanted])
     reachable = jnp.clip(wanted, jnp.asarray(hand.lower, wanted.dtype), jnp.asarray(hand.upper, wanted.dtype))
     offsets = kinematics.keypoints(hand, reachable) - kinematics.keypoints(hand, q)
-    return Command(offsets, jnp.ones(hand.num_keypoints), wanted)
+    return Command(offsets, jnp.ones(hand.num_keypoints, offsets.dtype), wanted)
 
 
 def keypoint_offsets(hand: Hand, q: jax.Array, offsets: jax.Array, weight: jax.Array | None = None) -> Command:
     """Asks for `offsets` (K, 3) [m, palm frame] of the keypoints; `weight` (K,), by default one each."""
-    weight = jnp.ones(hand.num_keypoints) if weight is None else weight
+    weight = jnp.ones(hand.num_keypoints, offsets.dtype) if weight is None else weight
     chex.assert_shape([offsets, weight], [(hand.num_keypoints, 3), (hand.num_keypoints,)])
     goal = kinematics.keypoints(hand, q) + offsets
     return Command(offsets, weight, kinematics.inverse_kinematics(hand, q, goal, weight))

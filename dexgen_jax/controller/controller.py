@@ -80,7 +80,8 @@ def reset(model: Model, q: jax.Array, target: jax.Array) -> State:
     chex.assert_shape([q, target], (model.hand.num_joints,))
     q, target = jnp.asarray(q), jnp.asarray(target)
     history = (jnp.tile(reading, (model.history, 1)) for reading in (q, target))
-    return State(*history, jnp.clip(target, model.hand.lower, model.hand.upper))
+    lower, upper = (jnp.asarray(limit, target.dtype) for limit in (model.hand.lower, model.hand.upper))
+    return State(*history, jnp.clip(target, lower, upper))
 
 
 def act(

@@ -66,10 +66,11 @@ def _product_with_parts(x: jax.Array, parts: jax.Array, width: int) -> jax.Array
     x, parts = jax.lax.optimization_barrier((x, parts))
     numbers = x.reshape(PARTS, -1, 1)
     size = numbers.shape[1]
-    total = jnp.zeros((size, width))
+    total = jnp.zeros((size, width), x.dtype)
     for i in range(PARTS):
         total = total + parts[i, : size * width].reshape(size, width).astype(x.dtype) * numbers[i]
-    return jnp.ones(size) @ total  # not a sum, which XLA would draw into the loop and calculate number by number
+    # Not a sum, which XLA would draw into the loop and calculate number by number.
+    return jnp.ones(size, x.dtype) @ total
 
 
 def _product_with_transposed(x: jax.Array, transposed: jax.Array) -> jax.Array:

@@ -153,6 +153,6 @@ def fold(parameters: Any, num_steps: int) -> Any:
 
 def step_features(step: jax.Array) -> jax.Array:
     """Returns sines and cosines (..., STEP_FEATURES) of diffusion steps (...). Source: arXiv:1706.03762."""
-    rate = 1000.0 ** -(jnp.arange(STEP_FEATURES // 2) / (STEP_FEATURES // 2))
+    rate = 1000.0 ** -(jnp.arange(STEP_FEATURES // 2, dtype=jnp.float32) / (STEP_FEATURES // 2))
     angle = jnp.multiply.outer(jnp.asarray(step, jnp.float32), rate)
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
