@@ -13,7 +13,7 @@ from brax.envs.base import State
 
 from dexgen_jax.envs import curriculum, observations, randomization, restarts, rewards
 from dexgen_jax.envs.curriculum import CurriculumConfig
-from dexgen_jax.envs.hand_task import HandTask
+from dexgen_jax.envs.hand_task import HandTask, narrow
 from dexgen_jax.envs.randomization import RandomizationConfig
 from dexgen_jax.envs.rewards import RewardWeights, StyleRanges
 from dexgen_jax.physics.engine import CONTROL_HZ, PhysicsState
@@ -70,7 +70,8 @@ class Anygrasp(HandTask):
         }  # fmt: skip
         zero, info = jnp.zeros(()), restarts.remember(info)
         names = [f"reward_{field.name}" for field in dataclasses.fields(RewardWeights)]
-        return State(physics, self._observe(physics, info), zero, zero, dict.fromkeys((*names, *_EVENTS), zero), info)
+        metrics = dict.fromkeys((*names, *_EVENTS), zero)
+        return narrow(State(physics, self._observe(physics, info), zero, zero, metrics, info))
 
     def step(self, state: State, action: jax.Array) -> State:
         """Moves the joint targets by `action` (n,) in [-1, 1] times `action_scale` and simulates 0.1 s."""
@@ -100,10 +101,10 @@ class Anygrasp(HandTask):
         events = {"success": terms["success"], "drop": terms["drop"], "blown_up": 1.0 - physics.finite}
         events |= {"given_up": given_up.astype(jnp.float32)}
         metrics = {f"reward_{name}": value for name, value in weighted.items()} | events
-        return state.replace(
+        return narrow(state.replace(
             pipeline_state=physics, obs=self._observe(physics, info), reward=sum(weighted.values()),
             done=drop.astype(jnp.float32), metrics=metrics, info=info,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def _error(self, physics: PhysicsState, goal: jax.Array) -> observations.GoalError:
         goal_q, goal_pose = self.library.q[goal], self.library.object_pose[goal]

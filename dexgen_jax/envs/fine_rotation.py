@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from brax.envs.base import State
 
 from dexgen_jax.envs import observations, randomization, restarts, rewards
-from dexgen_jax.envs.hand_task import HandTask
+from dexgen_jax.envs.hand_task import HandTask, narrow
 from dexgen_jax.envs.randomization import RandomizationConfig
 from dexgen_jax.envs.rewards import RewardWeights
 from dexgen_jax.hand import rotation
@@ -59,7 +59,7 @@ class FineRotation(HandTask):
         info |= {"angle": zero, "marker": zero}  # rad from the start: how far the object turned, and the marker
         names = [f"reward_{field.name}" for field in dataclasses.fields(RewardWeights)]
         metrics = dict.fromkeys((*names, *_EVENTS), zero)
-        return State(physics, self._observe(physics, info), zero, zero, metrics, restarts.remember(info))
+        return narrow(State(physics, self._observe(physics, info), zero, zero, metrics, restarts.remember(info)))
 
     def step(self, state: State, action: jax.Array) -> State:
         """Moves the joint targets by `action` (n,) in [-1, 1] times `action_scale` and simulates 0.1 s."""
@@ -88,10 +88,10 @@ class FineRotation(HandTask):
         }  # fmt: skip
         events = {"success": terms["success"], "drop": terms["drop"], "blown_up": 1.0 - physics.finite}
         metrics = {f"reward_{name}": value for name, value in weighted.items()} | events
-        return state.replace(
+        return narrow(state.replace(
             pipeline_state=physics, obs=self._observe(physics, info), reward=sum(weighted.values()),
             done=terms["drop"], metrics=metrics | {"turned": step * jnp.sign(command)}, info=info,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def _draw_command(self, key: jax.Array) -> jax.Array:
         """A speed () [rad/s], negative half of the time."""

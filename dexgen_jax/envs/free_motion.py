@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from brax.envs.base import State
 
 from dexgen_jax.envs import randomization, restarts
-from dexgen_jax.envs.hand_task import HandTask
+from dexgen_jax.envs.hand_task import HandTask, narrow
 from dexgen_jax.envs.randomization import RandomizationConfig
 from dexgen_jax.physics.engine import CONTROL_HZ, PhysicsState
 
@@ -48,7 +48,7 @@ class FreeMotion(HandTask):
         # Targets start where the joints are, so the hand is at rest.
         info |= {"goal": row, "target": info["q"], **self._next(key_next, info["q"])}
         metrics = dict.fromkeys(("success", "drop", "blown_up"), zero)
-        return State(physics, self._observe(physics, info), zero, zero, metrics, restarts.remember(info))
+        return narrow(State(physics, self._observe(physics, info), zero, zero, metrics, restarts.remember(info)))
 
     def step(self, state: State, action: jax.Array) -> State:
         """Moves the joint targets by `action` (n,) in [-1, 1] times `action_scale` and simulates 0.1 s."""
@@ -69,10 +69,10 @@ class FreeMotion(HandTask):
         }  # fmt: skip
         blown_up = 1.0 - physics.finite
         metrics = {"success": success.astype(jnp.float32), "drop": jnp.zeros(()), "blown_up": blown_up}
-        return state.replace(
+        return narrow(state.replace(
             pipeline_state=physics, obs=self._observe(physics, info), reward=-off, done=blown_up, metrics=metrics,
             info=info,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def _park(self, physics: PhysicsState) -> PhysicsState:
         """The object neither falls nor turns: in 20 s it would be 2 km away."""

@@ -4,13 +4,25 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from brax.envs.base import Env
+from brax.envs.base import Env, State
 
-from dexgen_jax.envs import randomization
+from dexgen_jax.envs import randomization, restarts
 from dexgen_jax.grasps.library import GraspLibrary
 from dexgen_jax.hand import kinematics
 from dexgen_jax.physics.engine import Engine, PhysicsState
 from dexgen_jax.physics.world import World
+
+
+def narrow(state: State) -> State:
+    """The state in 32 bits, as it is without JAX_ENABLE_X64: what a reset gives and what a step gives must be alike.
+
+    The ends of episodes, and what wrappers put into `info`, are what JAX takes for a float, as in Brax's wrappers.
+    """
+    bits = {jnp.dtype("float64"): jnp.float32, jnp.dtype("int64"): jnp.int32}
+    own = restarts.own(state.info)
+    small = jax.tree.map(lambda x: x.astype(bits.get(x.dtype, x.dtype)), state.replace(info=own))
+    truncation = state.info["truncation"].astype(float)
+    return small.replace(done=state.done.astype(float), info=state.info | small.info | {"truncation": truncation})
 
 
 class HandTask(Env):

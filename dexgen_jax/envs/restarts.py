@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from brax.envs.base import State
 
 _FIRST, _COUNT = "first_info", "control_steps"
-_GOES_ON = ("rng", "level", _FIRST)  # never put back: noise must not repeat itself, and a curriculum outlives episodes
+# Never put back: noise must not repeat itself, a curriculum outlives episodes, and every step says anew if it is late.
+_GOES_ON = ("rng", "level", "truncation", _FIRST)
 
 
 def remember(info: dict[str, Any]) -> dict[str, Any]:
@@ -28,6 +29,12 @@ def remember(info: dict[str, Any]) -> dict[str, Any]:
 def remember_more(info: dict[str, Any]) -> dict[str, Any]:
     """The `info` of a fresh reset to which a wrapper added entries; unchanged around a task that remembers nothing."""
     return remember(info) if _FIRST in info else info
+
+
+def own(info: dict[str, Any]) -> dict[str, Any]:
+    """The entries that the task itself, or a wrapper that remembers, put into `info`."""
+    names = {*_GOES_ON, *info[_FIRST]}
+    return {name: value for name, value in info.items() if name in names}
 
 
 def recall(state: State) -> dict[str, Any]:

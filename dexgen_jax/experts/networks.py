@@ -38,7 +38,7 @@ class RunningStats:
         Source: Chan et al. 1979. Merging devices first keeps the statistics equal on all of them.
         """
         batch = batch.reshape(-1, batch.shape[-1])
-        count, mean = jnp.asarray(float(batch.shape[0])), batch.mean(0)
+        count, mean = jnp.asarray(float(batch.shape[0]), batch.dtype), batch.mean(0)
         m2 = jnp.sum((batch - mean[None]) ** 2, axis=0)
         if axis_name is not None:
             shared = jax.lax.pmean(mean, axis_name)

@@ -53,7 +53,7 @@ def start(env: Env, key: jax.Array, count: int, episode_steps: int, level: float
     key_reset, key_age = jax.random.split(key)
     reset = env.reset if level is None else lambda key: env.reset(key, level)
     state = jax.vmap(reset)(jax.random.split(key_reset, count))
-    age = jax.random.randint(key_age, (count,), 0, episode_steps)
+    age = jax.random.randint(key_age, (count,), 0, episode_steps, jnp.int32)
     return state.replace(info=state.info | {"age": age})
 
 

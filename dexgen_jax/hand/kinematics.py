@@ -16,7 +16,7 @@ def body_poses(hand: Hand, q: jax.Array) -> tuple[jax.Array, jax.Array]:
     chex.assert_shape(q, (hand.num_joints,))
     q = jnp.asarray(q)  # a robot driver's float64 becomes what JAX computes in
     chain = hand.chain
-    turn = rotation.from_rotation_vector(chain.axis * q[chain.joint][:, None])
+    turn = rotation.from_rotation_vector(jnp.asarray(chain.axis, q.dtype) * q[chain.joint][:, None])
     local = rotation.multiply(jnp.asarray(chain.quat, q.dtype), turn)
     position = jnp.zeros((len(chain.parent), 3), q.dtype)
     quat = jnp.tile(jnp.asarray(rotation.IDENTITY, q.dtype), (len(chain.parent), 1))

@@ -67,6 +67,7 @@ class Engine:
         """A simulation at rest at `qpos` (n + 7,): joints, object position, object quaternion."""
         model = self.scene.model
         chex.assert_shape(qpos, (model.nq,))
+        qpos = jnp.asarray(qpos, jnp.float32)  # as every engine gives it back, under JAX_ENABLE_X64 too
         rest = jnp.zeros(model.nv, qpos.dtype)
         return PhysicsState(
             qpos=qpos, qvel=rest, warmstart=rest, torque=jnp.zeros(model.nu, qpos.dtype),
