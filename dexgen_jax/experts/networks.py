@@ -30,7 +30,8 @@ class RunningStats:
 
     @classmethod
     def zeros(cls, size: int) -> "RunningStats":
-        return cls(jnp.full((), 1e-4, jnp.float32), jnp.zeros(size), jnp.full(size, 1e-4, jnp.float32))
+        few = 1e-4
+        return cls(jnp.float32(few), jnp.zeros(size, jnp.float32), jnp.full(size, few, jnp.float32))
 
     def update(self, batch: jax.Array, axis_name: str | None = None) -> "RunningStats":
         """Merges a batch (..., d), and with `axis_name` those of all devices, by the parallel variance formula.
