@@ -3,6 +3,7 @@
 The environment variables are set before JAX is imported; processes that tests start inherit them.
 """
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -26,6 +27,15 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "hand"))  # the made-up three-fing
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """After each file: programs and the arrays in them would add up to gigabytes in every worker."""
+    yield
+    jax.clear_caches()
+    gc.collect()
+
 
 OBJECTS = ("box_50_50_80", "sphere_64")  # small in number, and one of them has an inertial frame of its own
 
