@@ -179,7 +179,9 @@ def named_leaves(tree: Any) -> dict[str, Any]:
             raise ValueError(f"leaf {name} is a {type(leaf).__name__}: only arrays and numbers can be saved")
         if hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             raise ValueError(f"leaf {name} is a typed key: save raw keys (jax.random.PRNGKey, or jax.random.key_data)")
-        leaves[name] = leaf
+        # In this machine's byte order: Orbax and npz files know no other.
+        swapped = isinstance(leaf, np.ndarray | np.generic) and not leaf.dtype.isnative
+        leaves[name] = leaf.astype(leaf.dtype.newbyteorder("=")) if swapped else leaf
     return leaves
 
 

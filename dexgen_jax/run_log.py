@@ -87,9 +87,12 @@ class RunLog:
         if not self.writes:
             return
         line = {"stage": self.stage, "step": int(step), "time": round(time.time(), 3), **values}
-        self._metrics.write(to_json(line).encode() + b"\n")  # unbuffered: one line is one write
-        for name, value in values.items():
-            self._board().add_scalar(name, value, int(step))
+        try:
+            self._metrics.write(to_json(line).encode() + b"\n")  # unbuffered: one line is one write
+            for name, value in values.items():
+                self._board().add_scalar(name, value, int(step))
+        except OSError as error:
+            raise OSError(f"cannot write metrics in {self.run_dir}: {error.strerror or error}") from error
 
     def _board(self):
         if self._tensorboard is None:

@@ -148,3 +148,11 @@ def test_progress_draws_a_bar_on_a_terminal(tmp_path, monkeypatch, capsys):
 )
 def test_short_numbers(value, text):
     assert run_log._short(value) == text
+
+
+def test_a_full_disk_is_said_with_the_folder(tmp_path, monkeypatch):
+    log = run_log.RunLog(tmp_path, "stage")
+    log.close()
+    log._metrics = open("/dev/full", "ab", buffering=0)  # what a full disk does to a file
+    with pytest.raises(OSError, match=f"cannot write metrics in {tmp_path}: No space left on device"):
+        log.write(1, {"loss": 1.0})
