@@ -181,7 +181,7 @@ def named_leaves(tree: Any) -> dict[str, Any]:
             raise ValueError(f"leaf {name} is a typed key: save raw keys (jax.random.PRNGKey, or jax.random.key_data)")
         # In this machine's byte order: Orbax and npz files know no other.
         swapped = isinstance(leaf, np.ndarray | np.generic) and not leaf.dtype.isnative
-        leaves[name] = leaf.astype(leaf.dtype.newbyteorder("=")) if swapped else leaf
+        leaves[name] = leaf.astype(leaf.dtype.str[1:]) if swapped else leaf
     return leaves
 
 

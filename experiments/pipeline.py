@@ -16,7 +16,6 @@ import settings
 from ml_collections import ConfigDict
 
 import dexgen_jax
-from dexgen_jax.objects import catalog
 from dexgen_jax.run_log import RESULT_FILE, RunLog
 
 SHIPPED_EXPERT = Path(dexgen_jax.__file__).parent / "pretrained" / "anygrasp_expert"
@@ -26,7 +25,7 @@ STAGES_USING_EXPERT = ("collect_dataset", "evaluate_assist")
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Runs every stage that is not done yet; returns the results of all by stage folder."""
     stages = stage_configs(config)
-    refuse_settings(stages)
+    settings.refuse_chain(stages)
     refuse_gaps(log.run_dir, [launch.STAGES[script] for script in stages])
     results = {}
     if "anygrasp_ppo" not in stages:
@@ -58,36 +57,6 @@ def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
             stage.expert = stage.expert or str(SHIPPED_EXPERT)
         stages[script] = stage.lock()
     return stages
-
-
-def refuse_settings(stages: dict[str, ConfigDict]) -> None:
-    """Refuses at the start what one of the stages would refuse when its turn comes."""
-    for script, stage in stages.items():
-        settings.refuse(stage, script, prefix=f"{script}.")
-        check = getattr(importlib.import_module(script), "check", None)
-        if check is not None:
-            check(stage)
-    grown = stages["grow_grasps"]
-    if "objects" in grown:
-        for script, stage in stages.items():
-            for user in (stage, *(stage[task] for task in stage.get("tasks", ()) if task in stage)):
-                refuse_objects(f"{script}.objects", user, stage, grown)
-
-
-def refuse_objects(name: str, user: ConfigDict, stage: ConfigDict, grown: ConfigDict) -> None:
-    """Refuses objects of a later `stage`, those of its `user`, that will have no grasps in this run, or too few."""
-    if "objects" not in user or stage.get("grasps") or user is grown:
-        return
-    there = Path(stage.run_dir) / "grasps"
-    for thing in catalog.names(user.objects):
-        if thing not in catalog.names(grown.objects) and not (there / f"{thing}.npz").exists():
-            raise ValueError(f"config.{name} has {thing!r}, of which config.grow_grasps.objects has no grasps made")
-    neighbours = stage.get("graph", {}).get("neighbours", 0)
-    if neighbours >= grown.grasps_per_object:
-        raise ValueError(
-            f"config.{name.partition('.')[0]}.graph.neighbours is {neighbours}: it must be less than "
-            f"config.grow_grasps.grasps_per_object, {grown.grasps_per_object}"
-        )
 
 
 def refuse_gaps(run_dir: Path, folders: list[str]) -> None:

@@ -3,6 +3,7 @@
 Only what can be known without the files of the stages before. Each error names the setting, its value and the limit.
 """
 
+import importlib
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -44,6 +45,38 @@ def refuse(config: ConfigDict, script: str, prefix: str = "") -> None:
             check(config)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{script}: {error}") from error
+
+
+def refuse_chain(stages: dict[str, ConfigDict]) -> None:
+    """Refuses at the start what one of the stages would refuse when its turn comes."""
+    for script, stage in stages.items():
+        refuse(stage, script, prefix=f"{script}.")
+        check = getattr(importlib.import_module(script), "check", None)
+        if check is not None:
+            check(stage)
+    grown = stages["grow_grasps"]
+    if "objects" in grown:
+        for script, stage in stages.items():
+            for user in (stage, *(stage[task] for task in stage.get("tasks", ()) if task in stage)):
+                _refuse_objects(f"{script}.objects", user, stage, grown)
+
+
+def _refuse_objects(name: str, user: ConfigDict, stage: ConfigDict, grown: ConfigDict) -> None:
+    """Refuses objects of a later `stage`, those of its `user`, that will have no grasps in this run, or too few."""
+    if "objects" not in user or stage.get("grasps") or user is grown:
+        return
+    from dexgen_jax.objects import catalog
+
+    there = Path(stage.run_dir) / "grasps"
+    for thing in catalog.names(user.objects):
+        if thing not in catalog.names(grown.objects) and not (there / f"{thing}.npz").exists():
+            raise ValueError(f"config.{name} has {thing!r}, of which config.grow_grasps.objects has no grasps made")
+    neighbours = stage.get("graph", {}).get("neighbours", 0)
+    if neighbours >= grown.grasps_per_object:
+        raise ValueError(
+            f"config.{name.partition('.')[0]}.graph.neighbours is {neighbours}: it must be less than "
+            f"config.grow_grasps.grasps_per_object, {grown.grasps_per_object}"
+        )
 
 
 def _refuse_number(name: str, leaf: str, value: float) -> None:

@@ -21,7 +21,7 @@ def chain(**changes):
 
 @pytest.mark.parametrize("size", command_line.SIZES)
 def test_what_ships_is_accepted(size):
-    pipeline.refuse_settings(pipeline.stage_configs(command_line.load(f"{CONFIGS}/pipeline.py:{size}", CONFIGS)))
+    settings.refuse_chain(pipeline.stage_configs(command_line.load(f"{CONFIGS}/pipeline.py:{size}", CONFIGS)))
     for path in CONFIGS.glob("*.py"):
         config = command_line.load(f"{path}:{size}" if path.stem != "fine_rotation" else str(path), CONFIGS)
         if path.stem != "pipeline":
@@ -66,7 +66,7 @@ def test_what_ships_is_accepted(size):
 )
 def test_the_chain_refuses_at_its_start(name, value, words):
     with pytest.raises((ValueError, FileNotFoundError)) as refusal:
-        pipeline.refuse_settings(chain(**{name: value}))
+        settings.refuse_chain(chain(**{name: value}))
     assert words in str(refusal.value)
 
 
@@ -79,8 +79,8 @@ def test_nothing_is_begun_by_a_chain_that_is_refused(tmp_path, capsys):
 
 
 def test_a_task_that_is_not_recorded_needs_no_expert_and_one_that_is_does():
-    pipeline.refuse_settings(chain())  # fine_rotation's expert is not there
+    settings.refuse_chain(chain())  # fine_rotation's expert is not there
     with pytest.raises(FileNotFoundError, match="config.fine_rotation.expert is 'runs/nowhere'"):
         stages = chain(collect_dataset__tasks=("anygrasp", "fine_rotation"),
                        collect_dataset__fine_rotation__expert="runs/nowhere")  # fmt: skip
-        pipeline.refuse_settings(stages)
+        settings.refuse_chain(stages)
