@@ -136,7 +136,7 @@ def compare(end: np.ndarray, reference: np.ndarray, start: np.ndarray) -> dict[s
 def main() -> None:
     """Reads the command line, prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--grasps", default=str(library.SHIPPED), help="folder of grasp files")
+    parser.add_argument("--grasps", default="shipped", help="a folder of grasp files, or the shipped ones")
     parser.add_argument("--objects", default="train", help="a set of the catalogue or names with commas")
     parser.add_argument("--count", type=int, default=500)
     args = parser.parse_args()

@@ -3,7 +3,7 @@
 Time: about 3 minutes on 2 free CPU cores, and 1 to 2 more with RSL-RL.
 Expected on 2 cores: share_of_bare >= 0.6. Every round measures all programs one after the other and shares are
 medians over the rounds; on a busy machine look at cpu_share_of_bare, the share by CPU time.
-Command: python benchmarks/ppo.py --grasps=runs/demo/grasps [--objects=train] [--num_envs=2048] [--engine=auto]
+Command: python benchmarks/ppo.py [--grasps=runs/demo/grasps] [--objects=train] [--num_envs=2048] [--engine=auto]
 
 `bare` steps the environments under a new policy's noise, with resets, without network or learner; `physics` is the
 engine alone under constant joint targets, which costs it less than hands that move. brax's PPO is measured on the same
@@ -28,9 +28,9 @@ import launch
 from configs import anygrasp_ppo as settings
 from expert_files import build_env
 
-from dexgen_jax.envs.registry import override
 from dexgen_jax.experts import networks, ppo, rollout, training
 from dexgen_jax.physics.engine import CONTROL_HZ
+from dexgen_jax.settings import override
 
 WARM_UP = 2  # iterations, after which some environments have ended and started again
 
@@ -158,7 +158,7 @@ def after_equal_transitions(
 def main() -> None:
     """Reads the command line, prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--grasps", required=True, help="folder of grasp files")
+    parser.add_argument("--grasps", default="shipped", help="a folder of grasp files, or the shipped ones")
     parser.add_argument("--objects", default="train", help="a set of the catalogue or names with commas")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--num_envs", type=int, default=2048)

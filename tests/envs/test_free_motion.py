@@ -14,7 +14,7 @@ COUNT, STEPS = 8, 40
 
 @pytest.fixture(scope="module")
 def env(engine, library):
-    return registry.load("free_motion", {"episode_steps": STEPS}, engine=engine, library=library)
+    return registry.make("free_motion", {"episode_steps": STEPS}, engine=engine, library=library)
 
 
 @pytest.fixture(scope="module")

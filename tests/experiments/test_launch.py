@@ -263,4 +263,4 @@ def test_every_stage_has_a_config_of_every_size_that_says_what_to_expect(script,
     config = command_line.load(f"{path}:{size}", path.parent)
     assert isinstance(config, ConfigDict) and isinstance(config.seed, int) and isinstance(config.run_dir, str)
     text = path.read_text()
-    assert all(word in text for word in ("Reproduces", "Time", "Expected", "Command"))
+    assert all(word in text for word in ("Reproduces", "Measured", f"    {size} ", "Command"))

@@ -73,7 +73,7 @@ def test_it_grows_a_library_learns_and_is_recorded(ball_engine, tmp_path):
     np.testing.assert_array_equal(found.q, grasps.q)
     goals = library.assemble([found], library.GraphConfig(neighbours=3))
     # The task, and one iteration of learning it.
-    env = registry.load("anygrasp", engine=ball_engine, library=goals)
+    env = registry.make("anygrasp", engine=ball_engine, library=goals)
     actor_critic = networks.ActorCritic(networks.NetworkConfig(actor=(8,), critic=(8,)), env.action_size)
     settings = ppo.PPOConfig(num_envs=4, horizon=4, minibatches=1, epochs=1)
     state = ppo.init(env, actor_critic, settings, jax.random.PRNGKey(0), env.config.episode_steps)
