@@ -25,7 +25,8 @@ from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics import engine as engines
 from dexgen_jax.physics import world as worlds
-from dexgen_jax.physics.engine import Engine, PhysicsState
+from dexgen_jax.physics.engine import Engine
+from dexgen_jax.physics.state import PhysicsState
 
 SINGLE, MIXED = ("box_48_56_64",), catalog.names("train")
 SECONDS = 3.0  # wall-clock of one round, at least

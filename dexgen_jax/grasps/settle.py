@@ -15,7 +15,8 @@ from flax import struct
 from dexgen_jax.grasps import overlap
 from dexgen_jax.grasps.sample import Candidate
 from dexgen_jax.hand import rotation
-from dexgen_jax.physics.engine import Engine, PhysicsState
+from dexgen_jax.physics.engine import Engine
+from dexgen_jax.physics.state import PhysicsState
 from dexgen_jax.physics.world import STANDARD_GRAVITY, World
 
 STAGES = ("closed", "shaken", "held")  # trials in physics, in this order
