@@ -109,6 +109,25 @@ def test_packages_import_only_to_their_left(path):
     assert wrong_imports(path, path.read_text()) == []
 
 
+def circle(uses: dict[str, set[str]]) -> list[str]:
+    """Names that lead back to themselves, or nothing; what uses nothing more is taken away until none is left."""
+    while free := [name for name, others in uses.items() if not others & uses.keys()]:
+        uses = {name: others for name, others in uses.items() if name not in free}
+    return sorted(uses)
+
+
+def test_no_module_imports_itself_in_a_circle():
+    names = {f"dexgen_jax.{name_of(path).replace('/', '.')}" for path in MODULES if path.stem != "__init__"}
+    uses = {}
+    for path in MODULES:
+        if path.stem != "__init__":  # a package that offers what is in it imports that, and is not imported by it
+            found = set(imported(ast.parse(path.read_text()), path))
+            found |= {dotted.rpartition(".")[0] for dotted in found}  # of a name inside a module: the module
+            uses[f"dexgen_jax.{name_of(path).replace('/', '.')}"] = found & names
+    assert circle(uses) == []
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_files_clock_and_screen_only_where_allowed(path):
     assert host_io(path, path.read_text()) == []
