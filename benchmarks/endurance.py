@@ -48,7 +48,7 @@ def run(controller: Controller, calls: int) -> dict[str, float]:
     controller.reset(q)
     # Filled, or the pages of this array would be counted as they are written: 4 bytes a call.
     compiled, taken, memory = [], np.full(calls, np.nan, np.float32), []
-    watch = lambda name, *_, **__: compiled.append(name) if "compile" in name else None  # noqa: E731
+    watch = lambda name, *_, **__: compiled.append(name) if "compile" in name else None
     jax.monitoring.register_event_duration_secs_listener(watch)
     count = dict.fromkeys(("not_finite", "outside", "held", "held_wrongly"), 0)
     for i in range(calls):

@@ -66,7 +66,7 @@ def recorder(
 
     @jax.jit
     def record(key: jax.Array) -> dict[str, jax.Array]:
-        policy = lambda obs, key: act(obs)  # noqa: E731
+        policy = lambda obs, key: act(obs)
         rows = collect.record(env, policy, behaviour, key, layout.streams, layout.rows, mode)
         return rows | {"privileged/object_index": rows["privileged/object_index"] + first_object}
 

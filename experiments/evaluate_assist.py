@@ -38,7 +38,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     @jax.jit
     def simulate(operator, weights, alpha, key):
         helper = assist.controller_helper(controller.model, weights, mode, settings) if weights else None
-        policy = lambda obs, key: expert.act(obs)  # noqa: E731
+        policy = lambda obs, key: expert.act(obs)
         return assist.simulate(env, policy, operator, key, config.num_envs, steps, config.film.traced, helper, alpha)
 
     rows, simulated = files.read_rows(log.folder), config.num_envs * config.seconds / 60

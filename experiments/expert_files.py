@@ -70,7 +70,7 @@ def shoot(
 
     Returns the file and what happened in that environment, fields (steps, ...).
     """
-    policy = lambda obs, key: expert.act(obs)  # noqa: E731
+    policy = lambda obs, key: expert.act(obs)
     steps = round(look.seconds * engines.CONTROL_HZ)
     simulate = jax.jit(lambda key: assist.simulate(env, policy, operators.clean(), key, traced, steps, traced)[1])
     trace = jax.tree.map(np.asarray, simulate(jax.random.PRNGKey(seed + 1)))

@@ -57,7 +57,7 @@ def lived(env):
     wrapped = wrappers.EpisodeWrapper(wrappers.VmapWrapper(env), episode_length=STEPS, action_repeat=1)
     first = jax.jit(wrapped.reset)(jax.random.split(jax.random.PRNGKey(0), COUNT))
     still = jnp.zeros((COUNT, env.action_size))
-    step = lambda state, _: (then := wrapped.step(state, still), then)  # noqa: E731
+    step = lambda state, _: (then := wrapped.step(state, still), then)
     _, states = jax.jit(lambda s: jax.lax.scan(step, s, None, length=STEPS))(first)
     return jax.tree.map(lambda a, b: np.concatenate([np.asarray(a)[None], np.asarray(b)]), first, states)
 

@@ -43,7 +43,7 @@ def test_every_task_has_a_mode_that_controllers_know():
 
 def test_blocks_take_the_tasks_in_turn_and_every_row_says_which(monkeypatch, tmp_path):
     def load_task(task, config):
-        act = lambda obs: 0.5 + 0 * obs["state"]  # noqa: E731
+        act = lambda obs: 0.5 + 0 * obs["state"]
         return FakeEnv(), act, ConfigDict({"objects": OWN[task], "env": {"task": task}})
 
     monkeypatch.setattr(collect_dataset, "load_task", load_task)

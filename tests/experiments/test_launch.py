@@ -146,7 +146,7 @@ def test_what_was_made_is_shown_beside_it_and_anew_each_time(capsys, stage, tmp_
 
     stage()
     made = {path.name: path.read_text() for path in (tmp_path / "runs" / "toy" / "toy_stage").iterdir()}
-    show = lambda config, log: {"shown": config.seed, "in": log.stage}  # noqa: E731
+    show = lambda config, log: {"shown": config.seed, "in": log.stage}
     show.__module__ = "toy_stage"
     for seed in (1, 2):  # settings of its own
         capsys.readouterr()

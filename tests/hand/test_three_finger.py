@@ -80,7 +80,7 @@ def test_it_grows_a_library_learns_and_is_recorded(ball_engine, tmp_path):
     state, metrics = jax.jit(lambda state: ppo.iteration(env, actor_critic, settings, state))(state)
     ppo.check_finite(jax.device_get(metrics), 1)
     # What it does is recorded and cut into what a controller learns from.
-    still = lambda obs, key: jnp.zeros((2, env.action_size))  # noqa: E731
+    still = lambda obs, key: jnp.zeros((2, env.action_size))
     rows = jax.jit(lambda key: collect.record(env, still, collect.Behaviour(), key, 2, 12))(jax.random.PRNGKey(1))
     columns = collect.to_columns(rows)
     assert columns["q"].shape == columns["target"].shape == (2, 12, 6)
