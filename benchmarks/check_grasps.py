@@ -17,11 +17,10 @@ import mujoco
 import numpy as np
 from mujoco import rollout
 
-import dexgen_jax
+from dexgen_jax import pretrained
 from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
 
-SHIPPED = Path(dexgen_jax.__file__).parent / "pretrained" / "grasps"
 SIDES = np.concatenate([np.eye(3), -np.eye(3)])
 MAX_SHIFT, MAX_TURN = 0.02, 0.5  # m, rad
 SECONDS, MASS = 2.0, 0.1
@@ -75,13 +74,14 @@ def held(name: str, path: Path, args: argparse.Namespace) -> np.ndarray:
 def main() -> None:
     """Reads the command line, checks every object, prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=SHIPPED, help="grasp files; the shipped ones if not given")
+    parser.add_argument("--folder", default="shipped", help="a folder of grasp files, or the shipped ones")
     parser.add_argument("--objects", default="", help="names with commas; all files of the folder if not given")
     parser.add_argument("--grasps", type=int, default=100, help="random grasps of each object")
     parser.add_argument("--friction", type=float, default=0.85)
     parser.add_argument("--timestep", type=float, default=0.005, help="s, of the independent simulation")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    args.folder = pretrained.find("grasps", args.folder)
     names = args.objects.split(",") if args.objects else sorted(path.stem for path in args.folder.glob("*.npz"))
     if not names:
         parser.error(f"no grasp files in {args.folder}")

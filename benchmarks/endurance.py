@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from dexgen_jax.controller import commands, safety
-from dexgen_jax.controller.controller import SHIPPED, Controller
+from dexgen_jax.controller.controller import Controller
 from dexgen_jax.hand import kinematics
 
 BROKEN_EVERY = 97  # calls; no multiple of the other cycles, so that everything meets everything
@@ -48,7 +48,7 @@ def run(controller: Controller, calls: int) -> dict[str, float]:
     controller.reset(q)
     # Filled, or the pages of this array would be counted as they are written: 4 bytes a call.
     compiled, taken, memory = [], np.full(calls, np.nan, np.float32), []
-    watch = lambda name, *_, **__: compiled.append(name) if "compile" in name else None  # noqa: E731
+    watch = lambda name, *_, **__: compiled.append(name) if "compile" in name else None
     jax.monitoring.register_event_duration_secs_listener(watch)
     count = dict.fromkeys(("not_finite", "outside", "held", "held_wrongly"), 0)
     for i in range(calls):
@@ -83,7 +83,7 @@ def main() -> None:
     """Runs and prints one JSON object at the end."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=1_000_000)
-    parser.add_argument("--controller", default=SHIPPED, help="folder of a trained controller")
+    parser.add_argument("--controller", default="shipped", help="a folder of a trained controller, or the shipped one")
     options = parser.parse_args()
     print(json.dumps(run(Controller.from_pretrained(options.controller), options.calls)))
 

@@ -25,7 +25,8 @@ from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics import engine as engines
 from dexgen_jax.physics import world as worlds
-from dexgen_jax.physics.engine import Engine, PhysicsState
+from dexgen_jax.physics.engine import Engine
+from dexgen_jax.physics.state import PhysicsState
 
 SINGLE, MIXED = ("box_48_56_64",), catalog.names("train")
 SECONDS = 3.0  # wall-clock of one round, at least
@@ -47,7 +48,7 @@ def situation(engine: Engine, envs: int) -> tuple[PhysicsState, jax.Array, world
 
 def run(engine: Engine, target: jax.Array, world: worlds.World, steps: int) -> Callable[[PhysicsState], PhysicsState]:
     """The program that is measured: jit of a scan of vmapped control steps."""
-    step = lambda state, _: (jax.vmap(engine.step)(state, target, world), None)  # noqa: E731
+    step = lambda state, _: (jax.vmap(engine.step)(state, target, world), None)
     return jax.jit(lambda state: jax.lax.scan(step, state, None, length=steps)[0])
 
 
@@ -107,7 +108,7 @@ def memory_gb(engine: Engine, envs: int) -> float:
 
 def measure(args: argparse.Namespace) -> dict:
     """All figures; those that compare with native are left out for another engine."""
-    make = lambda names, backend=args.engine: engines.make(  # noqa: E731
+    make = lambda names, backend=args.engine: engines.make(
         allegro.load(), [catalog.load(name) for name in names], backend, args.threads
     )
     single, mixed = make(SINGLE), make(MIXED)

@@ -104,7 +104,7 @@ def situation(engine: Engine, names: tuple[str, ...], folder: str, count: int) -
     )
     gravity = rng.normal(size=(2 * count, 3))
     gravity *= worlds.STANDARD_GRAVITY / np.linalg.norm(gravity, axis=1, keepdims=True)
-    nominal = lambda i, g: worlds.nominal(engine.object(i)).replace(gravity=g)  # noqa: E731
+    nominal = lambda i, g: worlds.nominal(engine.object(i)).replace(gravity=g)
     world = jax.vmap(nominal)(jnp.asarray(index), jnp.asarray(gravity, jnp.float32))
     moved = jnp.arange(2 * count) >= count
     return jnp.concatenate([q, pose], 1), wandering(jax.random.PRNGKey(0), target, moved, engine.hand), world
@@ -114,7 +114,7 @@ def program(engine: Engine, qpos: jax.Array, targets: jax.Array, world: worlds.W
     """Returns a compiled run that gives the objects' poses (N, 7) at its end."""
 
     def run(qpos: jax.Array) -> jax.Array:
-        step = lambda state, target: (jax.vmap(engine.step)(state, target, world), None)  # noqa: E731
+        step = lambda state, target: (jax.vmap(engine.step)(state, target, world), None)
         state, _ = jax.lax.scan(step, jax.vmap(engine.init)(qpos), targets)
         return state.qpos[:, engine.hand.num_joints :]
 
@@ -136,7 +136,7 @@ def compare(end: np.ndarray, reference: np.ndarray, start: np.ndarray) -> dict[s
 def main() -> None:
     """Reads the command line, prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--grasps", default=str(library.SHIPPED), help="folder of grasp files")
+    parser.add_argument("--grasps", default="shipped", help="a folder of grasp files, or the shipped ones")
     parser.add_argument("--objects", default="train", help="a set of the catalogue or names with commas")
     parser.add_argument("--count", type=int, default=500)
     args = parser.parse_args()

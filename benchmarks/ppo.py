@@ -28,9 +28,9 @@ import launch
 from configs import anygrasp_ppo as settings
 from expert_files import build_env
 
-from dexgen_jax.envs.registry import override
 from dexgen_jax.experts import networks, ppo, rollout, training
 from dexgen_jax.physics.engine import CONTROL_HZ
+from dexgen_jax.settings import override
 
 WARM_UP = 2  # iterations, after which some environments have ended and started again
 
@@ -44,7 +44,7 @@ def programs(env: Env, actor_critic: networks.ActorCritic, config: ppo.PPOConfig
 
     def physics(state: ppo.TrainState):
         info = state.env.info
-        step = lambda now, _: jax.vmap(env.engine.step)(now, info["target"], info["world"])  # noqa: E731
+        step = lambda now, _: jax.vmap(env.engine.step)(now, info["target"], info["world"])
         return scan(step, state.env.pipeline_state, state.key)
 
     def bare(state: ppo.TrainState) -> State:
@@ -55,11 +55,11 @@ def programs(env: Env, actor_critic: networks.ActorCritic, config: ppo.PPOConfig
         return scan(step, state.env, state.key)
 
     def roll(state: ppo.TrainState) -> tuple[State, rollout.Transition]:
-        policy = lambda obs, key: actor_critic.policy(state.params, state.stats, obs).sample(key)  # noqa: E731
+        policy = lambda obs, key: actor_critic.policy(state.params, state.stats, obs).sample(key)
         return rollout.rollout(env, policy, state.env, state.key, config.horizon)
 
-    learn = lambda state, steps: ppo.learn(actor_critic, config, state, steps, state.key)  # noqa: E731
-    train = lambda state: ppo.iteration(env, actor_critic, config, state)  # noqa: E731
+    learn = lambda state, steps: ppo.learn(actor_critic, config, state, steps, state.key)
+    train = lambda state: ppo.iteration(env, actor_critic, config, state)
     found = {"physics": physics, "bare": bare, "rollout": roll, "learner": learn, "training": train}
     return {name: jax.jit(function) for name, function in found.items()}
 
@@ -74,7 +74,7 @@ def seconds(program: Callable, *arguments) -> tuple[float, float]:
 def measure(env: Env, actor_critic: networks.ActorCritic, config: ppo.PPOConfig, rounds: int) -> dict[str, float]:
     """All programs in turn, `rounds` times over, from the same training state."""
     run = programs(env, actor_critic, config)
-    create = lambda key: ppo.init(env, actor_critic, config, key, env.config.episode_steps)  # noqa: E731
+    create = lambda key: ppo.init(env, actor_critic, config, key, env.config.episode_steps)
     state = jax.jit(create)(jax.random.PRNGKey(0))
     for _ in range(WARM_UP):
         state, _ = run["training"](state)
@@ -158,7 +158,7 @@ def after_equal_transitions(
 def main() -> None:
     """Reads the command line, prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--grasps", default="shipped", help="folder of grasp files")
+    parser.add_argument("--grasps", default="shipped", help="a folder of grasp files, or the shipped ones")
     parser.add_argument("--objects", default="train", help="a set of the catalogue or names with commas")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--num_envs", type=int, default=2048)

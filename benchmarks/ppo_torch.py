@@ -54,7 +54,7 @@ def _torch(value: jax.Array) -> torch.Tensor:
 
 def settings(shape: NetworkConfig, config: PPOConfig) -> dict:
     """RSL-RL's settings for our networks and hyperparameters; its critic has the actor's step size."""
-    widths = lambda sizes: {"class_name": "MLPModel", "hidden_dims": list(sizes), "obs_normalization": True}  # noqa: E731
+    widths = lambda sizes: {"class_name": "MLPModel", "hidden_dims": list(sizes), "obs_normalization": True}
     start, *bounds = (math.exp(value) for value in shape.log_std)
     noise = {"class_name": "GaussianDistribution", "init_std": start, "std_range": tuple(bounds), "std_type": "log"}
     return {

@@ -56,7 +56,7 @@ class Tick(nn.Module):
         self.down = nn.ModuleList(Block(width, width) for _ in range(self.depth))
         self.up = nn.ModuleList(Block(width, 2 * width) for _ in range(self.depth))
         self.inverse_entry = nn.Linear(condition_size + numbers, model.inverse_width)
-        block = lambda n: nn.Sequential(nn.LayerNorm(n), nn.Linear(n, n), nn.SiLU(), nn.Linear(n, n))  # noqa: E731
+        block = lambda n: nn.Sequential(nn.LayerNorm(n), nn.Linear(n, n), nn.SiLU(), nn.Linear(n, n))
         self.inverse_blocks = nn.ModuleList(block(model.inverse_width) for _ in range(model.inverse_blocks))
         self.inverse_exit = nn.Sequential(nn.LayerNorm(model.inverse_width), nn.Linear(model.inverse_width, joints))
         steps = torch.tensor(model.steps)

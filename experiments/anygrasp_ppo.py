@@ -19,11 +19,11 @@ from ml_collections import ConfigDict
 
 from dexgen_jax.checkpoints import Checkpoints
 from dexgen_jax.envs import registry
-from dexgen_jax.envs.registry import override
 from dexgen_jax.evaluation import assist, operators
 from dexgen_jax.experts import networks, ppo, training
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog
+from dexgen_jax.settings import override
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:
@@ -37,7 +37,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     checkpoints = Checkpoints(folder / "checkpoints")
     done = checkpoints.latest_step() or 0
     state = checkpoints.restore(loop.template) if done else loop.create(jax.random.PRNGKey(config.seed))
-    if config.start_from and not done:
+    if config.start_from != "none" and not done:
         state = training.start_from(state, networks.Expert.from_pretrained(config.start_from))
     per_iteration = settings.num_envs * settings.horizon
     with log.progress("training expert", config.iterations * per_iteration, "steps", done * per_iteration) as bar:

@@ -25,7 +25,7 @@ from dexgen_jax.objects import catalog
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog
 
-EVENTS = {"drops": windows.DROP, "goals": windows.SUCCESS, "invalid": windows.INVALID}
+EVENTS = {"drops": store.DROP, "goals": store.SUCCESS, "invalid": store.INVALID}
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:
@@ -66,7 +66,7 @@ def recorder(
 
     @jax.jit
     def record(key: jax.Array) -> dict[str, jax.Array]:
-        policy = lambda obs, key: act(obs)  # noqa: E731
+        policy = lambda obs, key: act(obs)
         rows = collect.record(env, policy, behaviour, key, layout.streams, layout.rows, mode)
         return rows | {"privileged/object_index": rows["privileged/object_index"] + first_object}
 
@@ -79,7 +79,7 @@ def describe(dataset: store.Dataset, drop_seconds: float) -> dict:
     for start in range(0, dataset.num_streams, dataset.layout.streams):  # by blocks: a large dataset fills the memory
         block = dataset.read(["flags", "mode"], slice(start, start + dataset.layout.streams))
         flags, modes = block["flags"], modes + np.bincount(block["mode"].ravel(), minlength=len(MODES))
-        for name, bit in {**EVENTS, "disturbed": windows.PERTURBED}.items():
+        for name, bit in {**EVENTS, "disturbed": store.PERTURBED}.items():
             totals[name] += int(np.count_nonzero(flags & bit))
         totals["kept"] += len(windows.valid_index(flags, 1, 1, round(drop_seconds * CONTROL_HZ)))
     rows = dataset.num_streams * dataset.num_rows

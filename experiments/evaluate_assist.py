@@ -13,6 +13,7 @@ import launch
 from expert_files import build_env, load_expert
 from ml_collections import ConfigDict
 
+from dexgen_jax import pretrained
 from dexgen_jax.controller import guidance
 from dexgen_jax.controller.controller import Controller, Settings
 from dexgen_jax.evaluation import assist, operators, report
@@ -25,20 +26,19 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     check(config)
     expert, env_config = load_expert(config)
     env = build_env(env_config)
-    folder, settings = config.controller or log.run_dir / "controller", Settings(candidates=config.candidates)
+    folder, settings = pretrained.find("controller", config.controller, log.run_dir), Settings(config.candidates)
     controller = Controller.from_pretrained(folder, settings=settings)
     mode, steps = controller.model.mode_index(config.mode), round(config.seconds * CONTROL_HZ)
     offset_std = controller.weights.normalizer.offset_std
     spoiled = {name: operators.parse(name) for name in (*config.references, *config.operators)}
     plan = [(name, None) for name in config.references]
     plan += [(name, strength) for name in config.operators for strength in (None, *config.strengths)]
-
     key = jax.random.PRNGKey(config.seed + 1)  # the same in every row: the same starts, gravity and goals
 
     @jax.jit
     def simulate(operator, weights, alpha, key):
         helper = assist.controller_helper(controller.model, weights, mode, settings) if weights else None
-        policy = lambda obs, key: expert.act(obs)  # noqa: E731
+        policy = lambda obs, key: expert.act(obs)
         return assist.simulate(env, policy, operator, key, config.num_envs, steps, config.film.traced, helper, alpha)
 
     rows, simulated = files.read_rows(log.folder), config.num_envs * config.seconds / 60

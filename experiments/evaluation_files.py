@@ -15,6 +15,7 @@ import numpy as np
 from flax import serialization
 from ml_collections import ConfigDict
 
+from dexgen_jax import pretrained
 from dexgen_jax.evaluation import assist, report
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics.scene import Scene
@@ -83,11 +84,12 @@ def film_of(folder: Path, scene: Scene, operator: str, strength: float, look: Co
     )  # fmt: skip
 
 
-def learning_curves(run_dir: Path, expert: str = "") -> list[plots.Curve]:
-    """The curves that this run's metrics hold; a shipped `expert` brings its own beside its weights."""
+def learning_curves(run_dir: Path, expert: str = "run") -> list[plots.Curve]:
+    """The curves that this run's metrics hold; an `expert` from elsewhere brings its own beside its weights."""
     curves = []
+    of_expert = run_dir if expert == "run" else pretrained.find("expert", expert)
     for stage, title, names, log in CURVES:
-        folder = Path(expert) if expert and stage == "expert" else run_dir
+        folder = of_expert if stage == "expert" else run_dir
         lines = read_metrics(folder, stage) if (folder / METRICS_FILE).exists() else []
         found = {
             name: tuple(np.array([[line["step"], line[name]] for line in lines if line.get(name) is not None]).T)

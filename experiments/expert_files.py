@@ -7,14 +7,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from dexgen_jax import envs, pretrained
 from dexgen_jax.envs import free_motion, registry
 from dexgen_jax.envs.history import History
-from dexgen_jax.envs.registry import override
 from dexgen_jax.evaluation import assist, operators
 from dexgen_jax.experts.networks import Expert
-from dexgen_jax.grasps import library
-from dexgen_jax.hand import allegro
-from dexgen_jax.objects import catalog
 from dexgen_jax.physics import engine as engines
 from dexgen_jax.run_log import RunLog
 from dexgen_jax.viz import film, video
@@ -22,19 +19,17 @@ from dexgen_jax.viz import film, video
 
 def build_env(config: ConfigDict) -> registry.Env:
     """The environment a stage's config describes, with the grasps of its run folder or those it names."""
-    hand, names = allegro.load(), catalog.names(config.objects)
-    engine = engines.make(hand, [catalog.load(name) for name in names], config.engine, config.threads)
-    folder = config.grasps or Path(config.run_dir) / "grasps"
-    grasps = [library.load(folder, name, hand.name) for name in names]
-    graph = library.assemble(grasps, override(library.GraphConfig(), config.graph.to_dict()))
-    env = registry.load(config.get("task", "anygrasp"), config.env.to_dict(), engine=engine, library=graph)
+    env = envs.load(
+        config.get("task", "anygrasp"), config.objects, pretrained.find("grasps", config.grasps, config.run_dir),
+        config.env.to_dict(), graph=config.graph.to_dict(), backend=config.engine, threads=config.threads,
+    )  # fmt: skip
     rows = config.get("network", {}).get("history", 0)
     return History(env, rows) if rows else env
 
 
 def load_expert(config: ConfigDict) -> tuple[Expert, ConfigDict]:
     """The expert a stage uses, and the stage's config with the task it was trained in, changed by `config.env`."""
-    expert = Expert.from_pretrained(config.expert or Path(config.run_dir) / "expert")
+    expert = Expert.from_pretrained(pretrained.find("expert", config.expert, config.run_dir))
     env = ConfigDict(expert.config["made"])
     with env.ignore_type():
         env.update(config.env)
@@ -55,7 +50,7 @@ def load_task(task: str, config: ConfigDict) -> tuple[registry.Env, Callable, Co
     expert, config = load_expert(config)
     if expert.task != task:
         raise ValueError(
-            f"the expert {config.expert or config.run_dir} masters {expert.task}, not {task}: name another"
+            f"the expert {config.expert!r} masters {expert.task}, not {task}: name another"
         )
     return build_env(config), expert.act, config
 
@@ -75,7 +70,7 @@ def shoot(
 
     Returns the file and what happened in that environment, fields (steps, ...).
     """
-    policy = lambda obs, key: expert.act(obs)  # noqa: E731
+    policy = lambda obs, key: expert.act(obs)
     steps = round(look.seconds * engines.CONTROL_HZ)
     simulate = jax.jit(lambda key: assist.simulate(env, policy, operators.clean(), key, traced, steps, traced)[1])
     trace = jax.tree.map(np.asarray, simulate(jax.random.PRNGKey(seed + 1)))

@@ -3,7 +3,7 @@
 Reproduces: nothing of the paper, whose controller was never released: this is how ours leaves the lab.
 Time: half a minute on 2 cores, with ONNX two minutes; most of it is the check that file and controller act alike.
 Expected: largest_difference_rad under 1e-5 (StableHLO) and 1e-4 (ONNX), or it is refused; shipped controller 4.4 MB.
-Command: python experiments/export_controller.py --config.run_dir=runs/demo --config.controller=runs/demo/controller
+Command: python experiments/export_controller.py --config.run_dir=runs/demo --config.controller=run
 """
 
 import hashlib
@@ -13,7 +13,8 @@ from pathlib import Path
 import launch
 from ml_collections import ConfigDict
 
-from dexgen_jax.controller.controller import SHIPPED, Controller, Settings
+from dexgen_jax import pretrained
+from dexgen_jax.controller.controller import Controller, Settings
 from dexgen_jax.deploy import check, export
 from dexgen_jax.run_log import RunLog
 
@@ -25,7 +26,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     if config.onnx and not all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
         raise ValueError("ONNX needs packages that are not installed: pip install 'dexgen_jax[onnx]'")
     settings = Settings(candidates=config.candidates, eta=config.eta)
-    controller = Controller.from_pretrained(config.controller or SHIPPED, settings=settings)
+    folder = pretrained.find("controller", config.controller, config.run_dir)
+    controller = Controller.from_pretrained(folder, settings=settings)
     path = log.folder / "controller.zip"
     terms = export.write(controller, path)
     files = {"zip": describe(path, check.difference_of_zip(controller, path))}

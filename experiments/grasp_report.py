@@ -35,8 +35,8 @@ def figures(hand: Hand, grasps: ObjectGrasps) -> dict[str, float]:
 def summary(of_object: dict[str, dict[str, float]]) -> dict:
     """The stage's result: totals and means over the objects, and the worst of what must be good everywhere."""
     rows = list(of_object.values())
-    total = lambda key: int(sum(row[key] for row in rows))  # noqa: E731
-    mean = lambda key: round(float(np.mean([row[key] for row in rows])), 4)  # noqa: E731
+    total = lambda key: int(sum(row[key] for row in rows))
+    mean = lambda key: round(float(np.mean([row[key] for row in rows])), 4)
     shares = [key for key in rows[0] if key.endswith("_share") and key != "accepted_share"]
     return {
         "objects": len(rows), "grasps": total("grasps"), "candidates": total("tried"),

@@ -15,10 +15,9 @@ import launch
 import settings
 from ml_collections import ConfigDict
 
-import dexgen_jax
+from dexgen_jax import pretrained
 from dexgen_jax.run_log import RESULT_FILE, RunLog
 
-SHIPPED_EXPERT = Path(dexgen_jax.__file__).parent / "pretrained" / "anygrasp_expert"
 STAGES_USING_EXPERT = ("collect_dataset", "evaluate_assist")
 
 
@@ -29,8 +28,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     refuse_gaps(log.run_dir, [launch.STAGES[script] for script in stages])
     results = {}
     if "anygrasp_ppo" not in stages:
-        results["expert"] = {"shipped": str(SHIPPED_EXPERT)}
-        print(f"{'anygrasp_ppo':18}          the shipped expert, {SHIPPED_EXPERT}", flush=True)
+        results["expert"] = {"taken": config.expert, "folder": str(pretrained.find("expert", config.expert))}
+        print(f"{'anygrasp_ppo':18}          the expert {config.expert}, nothing to train", flush=True)
     for script, stage_config in stages.items():
         folder = launch.STAGES[script]
         results[folder] = launch.run_stage(importlib.import_module(script).run, stage_config, folder)
@@ -42,19 +41,16 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
 def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
     """The config of each stage to run, by script, with the pipeline's run folder, seed and expert filled in."""
-    if config.expert not in ("shipped", "scratch"):
-        raise ValueError(f"config.expert is {config.expert!r}; choose 'shipped' or 'scratch'")
-    shipped = config.expert == "shipped"
-    if shipped and not SHIPPED_EXPERT.is_dir():
-        raise FileNotFoundError(f"no shipped expert in {SHIPPED_EXPERT}; train one with --config.expert=scratch")
+    if not (folder := pretrained.find("expert", config.expert, config.run_dir)).is_dir() and config.expert != "run":
+        raise FileNotFoundError(f"no expert in {folder}; train one here with --config.expert=run")
     stages = {}
     for script in launch.STAGES:
-        if shipped and script == "anygrasp_ppo":
+        if config.expert != "run" and script == "anygrasp_ppo":
             continue
         stage = ConfigDict(config[script].to_dict())
         stage.run_dir, stage.seed = config.run_dir, config.seed
-        if shipped and script in STAGES_USING_EXPERT:
-            stage.expert = stage.expert or str(SHIPPED_EXPERT)
+        if script in STAGES_USING_EXPERT and stage.expert == "run":
+            stage.expert = config.expert
         stages[script] = stage.lock()
     return stages
 

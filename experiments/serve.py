@@ -17,7 +17,8 @@ from pathlib import Path
 import launch
 from ml_collections import ConfigDict
 
-from dexgen_jax.controller.controller import SHIPPED, Controller
+from dexgen_jax import pretrained
+from dexgen_jax.controller.controller import Controller
 from dexgen_jax.deploy import contract
 from dexgen_jax.deploy.server import Server
 from dexgen_jax.run_log import RunLog
@@ -25,7 +26,8 @@ from dexgen_jax.run_log import RunLog
 
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Answers until it is told to stop; the result is what the robots had to wait."""
-    controller = Controller.from_pretrained(config.controller or SHIPPED, config.seed)
+    folder = pretrained.find("controller", config.controller, config.run_dir)
+    controller = Controller.from_pretrained(folder, config.seed)
     hand = controller.model.hand
     print("compiling the controller ...", file=sys.stderr)
     controller.reset(hand.prior.joint_mean)

@@ -12,6 +12,8 @@ from typing import Any
 import command_line
 from ml_collections import ConfigDict
 
+from dexgen_jax import pretrained
+
 MOST_SEED = 2**31 - 2  # seeds are also used plus one; above, JAX would take another number than the one given
 # Settings by the last part of their name. Whole numbers of at least one:
 _COUNTS = frozenset(
@@ -25,7 +27,7 @@ _NOT_NEGATIVE = frozenset(
 )
 _POSITIVE = frozenset("learning_rate critic_learning_rate target_kl clean_limit action_scale rate_hz".split())
 _SHARES = frozenset("held_out noise_share ema min_share eta push_probability".split())
-_WORDS = ("", "shipped", "scratch")  # where a path is expected; empty is the run folder's own
+_NONE = ("", "none", "run")  # where a path is expected: nothing, or what the run folder will hold by then
 
 
 def refuse(config: ConfigDict, script: str, prefix: str = "") -> None:
@@ -63,7 +65,7 @@ def refuse_chain(stages: dict[str, ConfigDict]) -> None:
 
 def _refuse_objects(name: str, user: ConfigDict, stage: ConfigDict, grown: ConfigDict) -> None:
     """Refuses objects of a later `stage`, those of its `user`, that will have no grasps in this run, or too few."""
-    if "objects" not in user or stage.get("grasps") or user is grown:
+    if "objects" not in user or stage.get("grasps", "run") != "run" or user is grown:
         return
     from dexgen_jax.objects import catalog
 
@@ -94,12 +96,20 @@ def _refuse_number(name: str, leaf: str, value: float) -> None:
 
 
 def _refuse_path(name: str, value: str, run_dir: str) -> None:
+    leaf = name.rpartition(".")[2]
     if name.endswith(".run_dir") and not value:
         raise ValueError(f"{name} is empty: name the folder that the run is written to")
     if "://" in value:
         raise ValueError(f"{name} is {value!r}: files are written on this machine; mount the bucket, and name a folder")
     made_here = name.endswith(".run_dir") or Path(value).is_relative_to(run_dir)
-    if value not in _WORDS and not made_here and not Path(value).exists():
+    if value in _NONE or made_here:
+        return
+    kind = "expert" if leaf == "start_from" else leaf
+    try:
+        there = (pretrained.find(kind, value) if kind in pretrained.KINDS else Path(value)).exists()
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"{name} is {value!r}: {error}") from error
+    if not there:
         raise FileNotFoundError(f"{name} is {value!r}, and there is no such file or folder")
 
 

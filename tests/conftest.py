@@ -102,4 +102,4 @@ def make_env(engine, library):
     """`make_env({'episode_steps': 3})`: the anygrasp task on the tiny library."""
     from dexgen_jax.envs import registry
 
-    return lambda overrides=None: registry.load("anygrasp", overrides, engine=engine, library=library)
+    return lambda overrides=None: registry.make("anygrasp", overrides, engine=engine, library=library)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dexgen_jax.dataset import store, windows
+from dexgen_jax.dataset import store
 from dexgen_jax.hand import allegro
 
 
@@ -21,5 +21,5 @@ def columns(streams: int, rows: int, seed: int = 0) -> dict[str, np.ndarray]:
     table = store.columns(hand)
     arrays = {name: np.zeros((streams, rows, *column.shape), column.dtype) for name, column in table.items()}
     arrays["q"], arrays["target"] = (store.quantise(np.stack(readings, 1)) for readings in zip(*history, strict=True))
-    arrays["flags"][:, 0] = windows.FIRST
+    arrays["flags"][:, 0] = store.FIRST
     return arrays

@@ -4,15 +4,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from dexgen_jax.controller.controller import SHIPPED
-
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "guided_sampler.ipynb"
 
 
 @pytest.mark.parametrize("controller", ["the one that is shipped", "none"])
 def test_the_guided_sampler_runs_from_top_to_bottom(controller, monkeypatch, tmp_path):
-    if controller != "none" and not SHIPPED.exists():
-        pytest.skip("no controller is shipped yet")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     monkeypatch.setenv("DEXGEN_SMOKE", "1")
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")

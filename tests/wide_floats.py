@@ -17,14 +17,14 @@ from dexgen_jax.physics import engine as engines
 
 def loop(env, key):
     """Two steps from a reset, as a scan: it refuses a carry whose types change."""
-    step = lambda state, _: (env.step(state, jnp.zeros((len(key), 16))), None)  # noqa: E731
+    step = lambda state, _: (env.step(state, jnp.zeros((len(key), 16))), None)
     return jax.lax.scan(step, env.reset(key), None, length=2)[0]
 
 
 def tasks():
     engine = engines.make(allegro.load(), [catalog.load("cube_55")], "native", threads=1)
     grasps = library.assemble([library.load("shipped", "cube_55", "allegro")], library.GraphConfig())
-    return {name: registry.load(name, engine=engine, library=grasps) for name in registry.TASKS}
+    return {name: registry.make(name, engine=engine, library=grasps) for name in registry.TASKS}
 
 
 def ten_ticks():

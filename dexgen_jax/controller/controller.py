@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from dexgen_jax import checkpoints
+from dexgen_jax import checkpoints, pretrained
 from dexgen_jax.controller import commands, guidance, safety
 from dexgen_jax.controller.commands import Command
 from dexgen_jax.controller.model import Model, Weights
@@ -24,8 +24,6 @@ from dexgen_jax.controller.sampler import sample_motions
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.hand import kinematics
-
-SHIPPED = Path(__file__).parents[1] / "pretrained" / "controller"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,10 +155,10 @@ class Controller:
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path = SHIPPED, seed: int = 0, settings: Settings = Settings()
+        cls, folder: str | Path = "shipped", seed: int = 0, settings: Settings = Settings()
     ) -> "Controller":
         """Loads a controller that `save` wrote; without a folder, the one that comes with the package."""
-        config, tree = checkpoints.load_weights(folder)
+        config, tree = checkpoints.load_weights(pretrained.find("controller", folder))
         weights = Weights(tree["denoiser"], tree["inverse_dynamics"], Normalizer(**tree["normalizer"]))
         return cls(Model.from_dict(config["model"]), weights, seed, settings)
 

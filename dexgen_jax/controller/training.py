@@ -110,7 +110,7 @@ def train_step(
     key_draw, key_loss = jax.random.split(key)
     batch = draw(model, recipe, recording, key_draw, recipe.batch)
 
-    loss = lambda parameters: batch_loss(model, parameters, normalizer, batch, key_loss)  # noqa: E731
+    loss = lambda parameters: batch_loss(model, parameters, normalizer, batch, key_loss)
     gradient, metrics = jax.grad(loss, has_aux=True)(state.parameters)
     if axis_name is not None:
         gradient, metrics = jax.lax.pmean((gradient, metrics), axis_name)

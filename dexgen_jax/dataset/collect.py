@@ -14,7 +14,7 @@ import numpy as np
 from brax.envs.base import Env, State
 
 from dexgen_jax.dataset import store
-from dexgen_jax.dataset.windows import DROP, FIRST, INVALID, PERTURBED, SUCCESS, TRUNCATED
+from dexgen_jax.dataset.store import DROP, FIRST, INVALID, PERTURBED, SUCCESS, TRUNCATED
 from dexgen_jax.experts import rollout
 from dexgen_jax.experts.rollout import Policy
 

@@ -18,10 +18,11 @@ import numpy as np
 import tensorstore
 
 from dexgen_jax import run_log
-from dexgen_jax.dataset.windows import RESOLUTION
 from dexgen_jax.hand.description import Hand
 
 FORMAT_VERSION = 1
+RESOLUTION = 1e-4  # rad per unit of the stored int16
+FIRST, DROP, TRUNCATED, SUCCESS, INVALID, PERTURBED = 1, 2, 4, 8, 16, 32  # bits of a row's flags
 GROUP_FILE, MARKERS = "zarr.json", "committed"
 _STREAMS_PER_CHUNK = 16  # the smallest piece that is read: a file of one block holds many of them
 
@@ -57,11 +58,6 @@ def quantise(radians: np.ndarray) -> np.ndarray:
         worst = radians.flat[np.argmax(np.abs(np.nan_to_num(radians, nan=np.inf)))]
         raise ValueError(f"joint value {worst} rad does not fit: int16 of {RESOLUTION} rad reaches +-{limit:.4f} rad")
     return np.round(np.asarray(radians, np.float64) / RESOLUTION).astype(np.int16)
-
-
-def dequantise(stored: np.ndarray) -> np.ndarray:
-    """Undoes `quantise` to within half a unit; float32 [rad]."""
-    return stored.astype(np.float32) * np.float32(RESOLUTION)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,11 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from dexgen_jax.dataset.store import DROP, FIRST, INVALID, PERTURBED, RESOLUTION
 from dexgen_jax.hand import kinematics
 from dexgen_jax.hand.description import Hand
-
-RESOLUTION = 1e-4  # rad per unit of the stored int16
-FIRST, DROP, TRUNCATED, SUCCESS, INVALID, PERTURBED = 1, 2, 4, 8, 16, 32  # bits of a row's flags
 
 
 @struct.dataclass

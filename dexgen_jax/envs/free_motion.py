@@ -13,7 +13,8 @@ from brax.envs.base import State
 from dexgen_jax.envs import randomization, restarts
 from dexgen_jax.envs.hand_task import HandTask, narrow
 from dexgen_jax.envs.randomization import RandomizationConfig
-from dexgen_jax.physics.engine import CONTROL_HZ, PhysicsState
+from dexgen_jax.physics.engine import CONTROL_HZ
+from dexgen_jax.physics.state import PhysicsState
 
 _PARKED = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)  # m and w x y z, palm frame
 

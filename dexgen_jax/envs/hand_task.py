@@ -9,7 +9,8 @@ from brax.envs.base import Env, State
 from dexgen_jax.envs import randomization, restarts
 from dexgen_jax.grasps.library import GraspLibrary
 from dexgen_jax.hand import kinematics
-from dexgen_jax.physics.engine import Engine, PhysicsState
+from dexgen_jax.physics.engine import Engine
+from dexgen_jax.physics.state import PhysicsState
 from dexgen_jax.physics.world import World
 
 

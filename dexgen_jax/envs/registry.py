@@ -1,7 +1,7 @@
-"""`load(name, ...)`: tasks by name, with their settings overridden by dotted names."""
+"""Tasks by name: `load` builds everything a task needs, `make` takes an engine and a library of one's own."""
 
-import dataclasses
-import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from brax.envs.base import Env
@@ -9,8 +9,13 @@ from brax.envs.base import Env
 from dexgen_jax.envs.anygrasp import Anygrasp, AnygraspConfig
 from dexgen_jax.envs.fine_rotation import FineRotation, FineRotationConfig
 from dexgen_jax.envs.free_motion import FreeMotion, FreeMotionConfig
-from dexgen_jax.grasps.library import GraspLibrary
+from dexgen_jax.grasps import library as libraries
+from dexgen_jax.grasps.library import GraphConfig, GraspLibrary
+from dexgen_jax.hand import allegro
+from dexgen_jax.objects import catalog
+from dexgen_jax.physics import engine as engines
 from dexgen_jax.physics.engine import Engine
+from dexgen_jax.settings import nearest, override
 
 TASKS: dict[str, tuple[type[Env], type]] = {
     "anygrasp": (Anygrasp, AnygraspConfig),
@@ -20,37 +25,37 @@ TASKS: dict[str, tuple[type[Env], type]] = {
 MODES = {"anygrasp": "default", "fine_rotation": "precision_rotation", "free_motion": "free_motion"}  # labels of data
 
 
-def load(name: str, overrides: dict[str, Any] | None = None, *, engine: Engine, library: GraspLibrary) -> Env:
-    """Builds a task, e.g. `load('anygrasp', {'randomization.joint_noise': 0.0}, engine=..., library=...)`.
+def load(
+    name: str,
+    objects: str | Sequence[str] = "starter",
+    grasps: str | Path = "shipped",
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    graph: Mapping[str, Any] | None = None,
+    backend: str = "auto",
+    threads: int = 0,
+) -> Env:
+    """Builds a task with all it needs, e.g. `load("anygrasp", objects="train", overrides={"episode_steps": 100})`.
 
-    Raises ValueError naming the nearest tasks or settings when there is none of that name.
+    `objects` is a set of the catalogue or names of objects, `grasps` 'shipped' or a folder of grasp files; `overrides`
+    and `graph` change settings of the task and of its graph of goals (`GraphConfig`). For `backend` and `threads` see
+    `physics.engine.make`. Raises ValueError naming the nearest tasks, objects or settings for an unknown name.
     """
-    if name not in TASKS:
-        raise ValueError(f"no task named {name!r}; {_nearest(name, TASKS)}")
+    _require(name)
+    hand, names = allegro.load(), catalog.names(objects)
+    settings = override(GraphConfig(), graph or {})
+    library = libraries.assemble([libraries.load(grasps, thing, hand.name) for thing in names], settings)
+    engine = engines.make(hand, [catalog.load(thing) for thing in names], backend, threads)
+    return make(name, overrides, engine=engine, library=library)
+
+
+def make(name: str, overrides: Mapping[str, Any] | None = None, *, engine: Engine, library: GraspLibrary) -> Env:
+    """Builds a task around an engine and a library of one's own: another hand, other objects, other grasps."""
+    _require(name)
     task, config = TASKS[name]
     return task(override(config(), overrides or {}), engine, library)
 
 
-def override(config: Any, overrides: dict[str, Any]) -> Any:
-    """Returns a copy of a (nested) frozen dataclass with dotted fields replaced.
-
-    Nested dictionaries work too. Raises ValueError naming the nearest fields for one that does not exist.
-    """
-    for path, value in overrides.items():
-        name, _, rest = path.partition(".")
-        fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-        if name not in fields:
-            raise ValueError(f"{type(config).__name__} has no setting {name!r}; {_nearest(name, fields)}")
-        if dataclasses.is_dataclass(fields[name]):
-            value = override(fields[name], {rest: value} if rest else dict(value))
-        elif rest:
-            raise ValueError(f"{type(config).__name__}.{name} has no setting {rest!r}: it is a plain value")
-        elif isinstance(fields[name], tuple):
-            value = tuple(value)
-        config = dataclasses.replace(config, **{name: value})
-    return config
-
-
-def _nearest(name: str, known: dict) -> str:
-    near = difflib.get_close_matches(name, known)
-    return f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(known)}"
+def _require(name: str) -> None:
+    if name not in TASKS:
+        raise ValueError(f"no task named {name!r}; {nearest(name, TASKS)}")

@@ -52,7 +52,7 @@ def actors(env: Env, expert: Expert) -> dict[str, Actor]:
         # To the joint targets that hold the goal's grasp: its joints alone would not press.
         return (env.library.target[state.info["goal"]] - state.info["target"]) / env.config.action_scale
 
-    shape = lambda state: state.info["target"].shape  # noqa: E731
+    shape = lambda state: state.info["target"].shape
     return {
         "expert": lambda state, key: expert.act(state.obs),
         "zero action": lambda state, key: jnp.zeros(shape(state)),
@@ -96,7 +96,7 @@ def simulate(env: Env, choices: Sequence[Actor], which: jax.Array, key: jax.Arra
 
 
 def _tip_speed(env: Env, before: jax.Array, after: jax.Array) -> jax.Array:
-    tips = lambda q: kinematics.keypoints(env.hand, q)[: env.hand.num_tips]  # noqa: E731
+    tips = lambda q: kinematics.keypoints(env.hand, q)[: env.hand.num_tips]
     travel = jax.vmap(tips)(after) - jax.vmap(tips)(before)
     return jnp.linalg.norm(travel, axis=-1).mean(-1) * CONTROL_HZ
 

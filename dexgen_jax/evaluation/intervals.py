@@ -34,7 +34,7 @@ def rate(events: int, exposure: float, confidence: float = 0.95) -> Estimate:
 def hold_time(drops: int, seconds: float, confidence: float = 0.95) -> Estimate:
     """Seconds held per drop: the inverse of the drop rate. Without any drop, infinite with a finite lower bound."""
     inverse = rate(drops, seconds, confidence)
-    invert = lambda x: 1 / x if x > 0 else np.inf  # noqa: E731
+    invert = lambda x: 1 / x if x > 0 else np.inf
     return Estimate(invert(inverse.value), invert(inverse.high), invert(inverse.low))
 
 
@@ -57,7 +57,7 @@ def hold_time_ratio(drops: int, seconds: float, reference_drops: int, reference_
         return Estimate(np.nan, 0.0, np.inf)
     low = stats.beta.ppf(tail, reference_drops, drops + 1) if reference_drops else 0.0
     high = stats.beta.ppf(1 - tail, reference_drops + 1, drops) if drops else 1.0
-    odds = lambda p: exposure * p / (1 - p) if p < 1 else np.inf  # noqa: E731
+    odds = lambda p: exposure * p / (1 - p) if p < 1 else np.inf
     return Estimate(float(odds(reference_drops / total)), float(odds(low)), float(odds(high)))
 
 

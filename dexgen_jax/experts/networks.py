@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from dexgen_jax import checkpoints
+from dexgen_jax import checkpoints, pretrained
 
 _HISTORY_WIDTHS = (128, 32)  # hidden layer of the history's encoder, and what it hands to the actor
 _STORED_AS = {"state": "stats", "history": "stats_history"}  # an expert's normalisers in its file
@@ -217,9 +217,12 @@ class Expert:
         checkpoints.save_weights(folder, dict(self.config), {"params": self.params, **stats})
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "Expert":
-        """Reads what `save` wrote. Raises an error that names the file when it is missing or damaged."""
-        config, tree = checkpoints.load_weights(folder)
+    def from_pretrained(cls, folder: str | Path = "shipped") -> "Expert":
+        """Reads what `save` wrote, from a folder or one that is shipped (`shipped`, `shipped:fine_rotation`, ...).
+
+        Raises an error that names the file when it is missing or damaged.
+        """
+        config, tree = checkpoints.load_weights(pretrained.find("expert", folder))
         tree = jax.tree.map(jnp.asarray, tree)
         stats = {name: RunningStats(**tree[stored]) for name, stored in _STORED_AS.items() if stored in tree}
         return cls(config, tree["params"], stats)

@@ -95,7 +95,7 @@ def iteration(
     key_learn, key_roll = jax.random.split(key)
     if axis_name is not None:  # each device sees other noise but shuffles alike
         key_roll = jax.random.fold_in(key_roll, jax.lax.axis_index(axis_name))
-    policy = lambda obs, key: networks.policy(state.params, state.stats, obs).sample(key)  # noqa: E731
+    policy = lambda obs, key: networks.policy(state.params, state.stats, obs).sample(key)
     env_state, steps = rollouts.rollout(env, policy, state.env, key_roll, config.horizon)
 
     events = {name: value.mean() for name, value in steps.metrics.items()}

@@ -64,7 +64,7 @@ def on(
     step = functools.partial(ppo.iteration, env, networks, own, axis_name=_AXIS)
     # `iteration` averages by itself, so shard_map must not add sums of its own: check_vma=False.
     mapped = jax.shard_map(step, mesh=mesh, in_specs=(specs,), out_specs=(specs, P()), check_vma=False)
-    create = lambda key: jax.device_put(jax.device_get(begin(key)), places)  # noqa: E731
+    create = lambda key: jax.device_put(jax.device_get(begin(key)), places)
     return Training(create, template, jax.jit(mapped, donate_argnums=0))
 
 
@@ -83,6 +83,6 @@ def start_from(state: TrainState, expert: Expert) -> TrainState:
             f"the expert to start from has {was} at {differing[0]} where this training has {is_now}: give it the "
             "widths, the history and the style.shown that the expert was trained with"
         )
-    place = lambda x, like: jax.device_put(jnp.asarray(x, like.dtype), like.sharding)  # noqa: E731
+    place = lambda x, like: jax.device_put(jnp.asarray(x, like.dtype), like.sharding)
     params, stats = jax.tree.map(place, new, old)
     return state.replace(params=params, stats=stats)

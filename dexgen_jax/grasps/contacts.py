@@ -142,6 +142,6 @@ def press(
     """
     inward = -rotation.rotate(pose[None, 3:], contacts.normals)
     push = (force * contacts.force * contacts.used)[:, None] * inward
-    tips = lambda q: kinematics.keypoints(hand, q)[finger]  # noqa: E731
+    tips = lambda q: kinematics.keypoints(hand, q)[finger]
     torque = jax.vjp(tips, q)[1](push)[0]
     return jnp.clip(q + torque / jnp.asarray(hand.kp, q.dtype), hand.lower, hand.upper)

@@ -10,7 +10,6 @@ import scipy.sparse
 import scipy.sparse.csgraph
 
 from dexgen_jax.grasps import metric as metrics
-from dexgen_jax.grasps import symmetry
 from dexgen_jax.grasps.metric import Metric
 
 _BLOCK_SIZE = 4_000_000  # pairs compared at once: bounds memory to some 100 MB
@@ -63,12 +62,7 @@ def build(q: np.ndarray, pose: np.ndarray, config: GraphConfig) -> GoalGraph:
 
 
 def nearest(
-    q: np.ndarray,
-    pose: np.ndarray,
-    metric: Metric,
-    count: int,
-    min_angle: float = 0.0,
-    turns: np.ndarray = symmetry.NONE,
+    q: np.ndarray, pose: np.ndarray, metric: Metric, count: int, min_angle: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns each grasp's nearest others of at least `min_angle` [rad]: rows (N, k), distances (N, k) rising.
 
@@ -77,18 +71,18 @@ def nearest(
     """
     if not len(q):
         return np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32)
-    block = int(np.clip(_BLOCK_SIZE // (len(q) * turns.shape[0] * turns.shape[1]), 1, len(q)))
+    block = int(np.clip(_BLOCK_SIZE // len(q), 1, len(q)))
     search = _search(metric, min(count, len(q)), min_angle, block)
-    index, distance = search(jnp.asarray(q, jnp.float32), jnp.asarray(pose, jnp.float32), jnp.asarray(turns))
+    index, distance = search(jnp.asarray(q, jnp.float32), jnp.asarray(pose, jnp.float32))
     return np.asarray(index), np.asarray(distance)
 
 
 @functools.cache
 def _search(metric: Metric, count: int, min_angle: float, block: int):
     @jax.jit
-    def search(q: jax.Array, pose: jax.Array, turns: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def search(q: jax.Array, pose: jax.Array) -> tuple[jax.Array, jax.Array]:
         def of_block(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-            distance, angle = metrics.to_all(q[rows], pose[rows], q, pose, metric, turns)
+            distance, angle = metrics.to_all(q[rows], pose[rows], q, pose, metric)
             other = rows[:, None] != jnp.arange(len(q))[None]
             negative, index = jax.lax.top_k(-jnp.where((angle >= min_angle) & other, distance, jnp.inf), count)
             return index, -negative
@@ -107,9 +101,3 @@ def components(index: np.ndarray, distance: np.ndarray) -> np.ndarray:
     row, column = np.nonzero(np.isfinite(distance))
     edges = scipy.sparse.coo_matrix((np.ones(len(row)), (row, index[row, column])), shape=(count, count))
     return scipy.sparse.csgraph.connected_components(edges, directed=False)[1]
-
-
-def distinct(q: np.ndarray, pose: np.ndarray, metric: Metric, apart: float, turns: np.ndarray) -> np.ndarray:
-    """Tells which grasps (N,) have no earlier one within `apart` [units], up to the object's symmetries `turns`."""
-    index, distance = nearest(q, pose, metric, 8, turns=turns)
-    return ~np.any((distance < apart) & (index < np.arange(len(q))[:, None]), axis=1)

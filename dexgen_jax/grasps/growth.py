@@ -57,7 +57,7 @@ def subjects(objects: list[ObjectParams], seed: int = 0) -> Subject:
     drawn = [surface.sample(thing, np.random.default_rng(seed), _SURFACE_POINTS) for thing in objects]
     groups = [symmetry.group(thing) for thing in objects]
     pieces, size = np.max([turns.shape[:2] for turns in groups], axis=0)
-    pad = lambda turns: np.pad(turns, ((0, pieces - len(turns)), (0, size - turns.shape[1]), (0, 0)))  # noqa: E731
+    pad = lambda turns: np.pad(turns, ((0, pieces - len(turns)), (0, size - turns.shape[1]), (0, 0)))
     return Subject(
         Surface(jnp.stack([points for points, _ in drawn]), jnp.stack([normals for _, normals in drawn])),
         jnp.stack([pad(turns) for turns in groups]),  # a piece of zeros is never the nearest
@@ -116,7 +116,7 @@ def _choose(proposed: Candidate, sound: jax.Array, places: int) -> tuple[Candida
 def known(grasps: ObjectGrasps) -> Known:
     """Some of a library's grasps as search needs them: padded, for compiled programs have fixed shapes."""
     rows = np.random.default_rng(len(grasps)).permutation(len(grasps))[:_KNOWN]  # the same after a restart
-    pad = lambda x: jnp.asarray(np.pad(x[rows], ((0, _KNOWN - len(rows)), (0, 0))), jnp.float32)  # noqa: E731
+    pad = lambda x: jnp.asarray(np.pad(x[rows], ((0, _KNOWN - len(rows)), (0, 0))), jnp.float32)
     return Known(pad(grasps.q), pad(grasps.target), pad(grasps.object_pose), jnp.asarray(len(rows), jnp.int32))
 
 
@@ -144,5 +144,5 @@ def add(grasps: ObjectGrasps, grown: Grown) -> ObjectGrasps:
 
 def describe(counts: dict[str, dict[str, int]]) -> str:
     """One line that says where candidates were lost: 'cup: 192 proposed, 192 tried, 80 closed, ...; ...'."""
-    stages = lambda of: ", ".join(f"{number} {stage}" for stage, number in of.items())  # noqa: E731
+    stages = lambda of: ", ".join(f"{number} {stage}" for stage, number in of.items())
     return "; ".join(f"{maker}: {stages(of)}" for maker, of in counts.items() if of["proposed"])

@@ -18,14 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from dexgen_jax import pretrained
 from dexgen_jax.grasps import goals
 from dexgen_jax.grasps.goals import GraphConfig
-from dexgen_jax.grasps.metric import Metric
 from dexgen_jax.run_log import atomic_write
 
-__all__ = ["SHIPPED", "GraphConfig", "GraspLibrary", "ObjectGrasps", "assemble", "join", "load", "merge", "save"]
+__all__ = ["GraphConfig", "GraspLibrary", "ObjectGrasps", "assemble", "join", "load", "save"]
 
-SHIPPED = Path(__file__).parents[1] / "pretrained" / "grasps"
 FORMAT_VERSION = 3
 _JOINT_STEP = 1e-4  # rad
 _ROWS = ("q", "target", "object_pose", "touches", "source")  # arrays with a row for each grasp
@@ -76,7 +75,7 @@ def load(folder: str | Path, object_name: str, hand_name: str) -> ObjectGrasps:
 
     Raises FileNotFoundError or ValueError that say which file and what to do.
     """
-    folder = SHIPPED if str(folder) == "shipped" else Path(folder)
+    folder = pretrained.find("grasps", folder)
     path = folder / f"{object_name}.npz"
     if not path.exists():
         found = sorted(p.stem for p in folder.glob("*.npz"))
@@ -142,17 +141,6 @@ def join(first: ObjectGrasps, second: ObjectGrasps, made: dict) -> ObjectGrasps:
         )
     rows = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in _ROWS}
     return dataclasses.replace(first, **rows, made=made)
-
-
-def merge(
-    first: ObjectGrasps, second: ObjectGrasps, turns: np.ndarray, apart: float = 0.05, metric: Metric | None = None
-) -> ObjectGrasps:
-    """Joins two libraries of one object and keeps one of grasps less than `apart` [units of `metric`] from each other.
-
-    `turns` is the object's symmetry group: a cube turned by 90 degrees is the same grasp.
-    """
-    both = join(first, second, {"merged": [first.made, second.made]})
-    return both.take(goals.distinct(both.q, both.object_pose, metric or Metric(), apart, turns))
 
 
 @struct.dataclass

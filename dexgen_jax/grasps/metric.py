@@ -67,7 +67,7 @@ def to_all(
 
     Same numbers but for rounding: a zero distance may come out as 5e-3 units, a zero angle as 1e-3 rad.
     """
-    product = lambda a, b: jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)  # noqa: E731
+    product = lambda a, b: jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
     # <conj(b) a, u> = <a, b u>: turn all objects by the group first, then one product compares them.
     bases = jnp.asarray(turns, pose.dtype)
     turned = rotation.multiply(all_pose[:, None, None, 3:], bases[None])  # (N, G, R, 4)

@@ -15,7 +15,8 @@ from flax import struct
 from dexgen_jax.grasps import overlap
 from dexgen_jax.grasps.sample import Candidate
 from dexgen_jax.hand import rotation
-from dexgen_jax.physics.engine import Engine, PhysicsState
+from dexgen_jax.physics.engine import Engine
+from dexgen_jax.physics.state import PhysicsState
 from dexgen_jax.physics.world import STANDARD_GRAVITY, World
 
 STAGES = ("closed", "shaken", "held")  # trials in physics, in this order
@@ -80,7 +81,7 @@ def _staged(trial: Callable, batch, tried: jax.Array):
     size = -(-count // _CHUNKS)
     order = jnp.argsort(~tried, stable=True)  # those to be tried first: the last chunks hold none
     chunks = jnp.pad(order, (0, _CHUNKS * size - count), mode="edge").reshape(_CHUNKS, size)
-    all_of = lambda rows: jax.vmap(trial)(jax.tree.map(lambda x: x[rows], batch))  # noqa: E731
+    all_of = lambda rows: jax.vmap(trial)(jax.tree.map(lambda x: x[rows], batch))
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(all_of, chunks[0]))
 
     def of_chunk(rows: jax.Array):

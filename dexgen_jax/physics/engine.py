@@ -12,42 +12,19 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from dexgen_jax.hand.description import Hand
 from dexgen_jax.objects import shapes
 from dexgen_jax.objects.shapes import ObjectParams
+from dexgen_jax.physics import native
 from dexgen_jax.physics import scene as scenes
 from dexgen_jax.physics.scene import Scene
+from dexgen_jax.physics.state import BLOWN_UP, PhysicsState
 from dexgen_jax.physics.world import World
 
 BACKENDS = ("auto", "native", "mjx", "warp")
 CONTROL_HZ = 10.0  # the paper's 1e10 transitions in 31.7 years are exactly 0.1 s each
-BLOWN_UP = 1e3  # m, rad, m/s or rad/s: far beyond any grasp, and squares of it still fit a float32
 SUBSTEPS = round(1 / (CONTROL_HZ * scenes.TIMESTEP))
-
-
-@struct.dataclass
-class PhysicsState:
-    """One environment's simulation, with what its sensors read. Positions and velocities in the palm frame."""
-
-    # What the next step starts from.
-    qpos: jax.Array  # (n + 7,) joints [rad], object position [m], object quaternion w x y z
-    qvel: jax.Array  # (n + 6,) joints [rad/s], object velocity [m/s], object angular velocity in its own frame [rad/s]
-    warmstart: jax.Array  # (n + 6,) the constraint solver's first guess
-    # Read-outs, one physics step old as MuJoCo computes them before it integrates.
-    torque: jax.Array  # (n,) N m, applied by the actuators
-    touch: jax.Array  # (touch sensors,) N, normal force on each part of the hand
-    finite: jax.Array  # () bool, False once the simulation has blown up: NaN, or beyond `BLOWN_UP`
-    steps: jax.Array  # () int32, control steps since `init`: by it a task notices that its physics was put back
-
-    def joints(self, hand: Hand) -> jax.Array:
-        """Joint positions (n,) [rad]."""
-        return self.qpos[: hand.num_joints]
-
-    def object_pose(self, hand: Hand) -> jax.Array:
-        """Object position [m] and quaternion w x y z, (7,)."""
-        return self.qpos[hand.num_joints :]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,10 +82,8 @@ def make(hand: Hand, objects: Sequence[ObjectParams], backend: str = "auto", thr
     scene = scenes.build(hand, slot_kinds)
     packed = jax.tree.map(np.asarray, shapes.stack(objects, slot_kinds, static_kinds))
     if backend == "native":
-        from dexgen_jax.physics import native
-
         return Engine(backend, scene, packed, native.advance(scene, SUBSTEPS, threads))
-    from dexgen_jax.physics import mjx
+    from dexgen_jax.physics import mjx  # here, for it takes seconds to import and a CPU does without
 
     advance = {"mjx": mjx.advance_jax, "warp": mjx.advance_warp}[backend]
     return Engine(backend, scene, packed, advance(scene, SUBSTEPS))

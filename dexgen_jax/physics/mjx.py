@@ -13,8 +13,8 @@ import mujoco
 from mujoco import mjx
 
 from dexgen_jax.physics import world as worlds
-from dexgen_jax.physics.engine import PhysicsState
 from dexgen_jax.physics.scene import Scene
+from dexgen_jax.physics.state import PhysicsState
 from dexgen_jax.physics.world import World
 
 _STATIC = ("geom_type",)  # fixed by the scene, and equal to the world's by construction

@@ -15,8 +15,8 @@ import numpy as np
 from mujoco.batch import Batch
 
 from dexgen_jax.physics import world as worlds
-from dexgen_jax.physics.engine import PhysicsState
 from dexgen_jax.physics.scene import Scene
+from dexgen_jax.physics.state import PhysicsState
 from dexgen_jax.physics.world import World
 
 _KEPT_BATCHES = 4  # batch sizes whose simulators are kept: training, evaluation, a single environment, ...

@@ -52,10 +52,6 @@ def page(sections: list[Section], makers: tuple[str, ...], capsule_names: list[s
     )
 
 
-def _row(tag: str, *cells: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-
 def capsule_names(model: mujoco.MjModel) -> list[str]:
     """Names of the hand's collision shapes in the order of `Chain.capsule_body`; the object's are left out."""
     free = model.jnt_bodyid[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE]

@@ -12,29 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dexgen_jax.viz.raycast import CAMERA, Camera, render
 
-__all__ = ["CAMERA", "Camera", "add_gravity", "add_caption", "beside", "render", "smooth", "write_mp4"]
+__all__ = ["CAMERA", "Camera", "add_gravity", "add_caption", "beside", "render", "write_mp4"]
 
 _INK, _PAPER, _ALARM, _ACCENT = (32, 38, 46), (247, 248, 250), (206, 44, 44), (32, 38, 46)
-
-
-def smooth(qpos: np.ndarray, num_joints: int, jump: float = 0.03) -> np.ndarray:
-    """Puts a state between each two of `qpos` (frames, n + 7), so that 10 Hz data plays at 20; (2 * frames - 1, n + 7).
-
-    Means of joints and of the object's pose; the earlier state is repeated where the object moves more than `jump` [m]
-    in one frame, because it was put back into the hand there.
-    """
-    before, after = qpos[:-1], qpos[1:].copy()
-    quat = slice(num_joints + 3, None)
-    flip = np.sum(before[:, quat] * after[:, quat], -1) < 0  # q and -q are the same rotation
-    after[flip, quat] *= -1
-    middle = (before + after) / 2
-    middle[:, quat] /= np.linalg.norm(middle[:, quat], axis=-1, keepdims=True)
-    position = slice(num_joints, num_joints + 3)
-    cut = np.linalg.norm(after[:, position] - before[:, position], axis=-1) > jump
-    middle[cut] = before[cut]
-    result = np.repeat(qpos, 2, axis=0)[:-1]
-    result[1::2] = middle
-    return result
 
 
 def add_gravity(frames: np.ndarray, gravity: np.ndarray, camera: Camera = CAMERA) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Settings of export_controller.py: which controller, used how, in which formats.
 
 Reproduces: see the script. Time on 2 cores: 30 s, with ONNX 2 minutes, in all sizes. Expected: see the script.
-Command: python experiments/export_controller.py --config.run_dir=runs/demo --config.controller=runs/demo/controller
+Command: python experiments/export_controller.py --config.run_dir=runs/demo --config.controller=run
 """
 
 from ml_collections import ConfigDict
@@ -11,7 +11,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     """The settings: the same for all sizes, a file is a file."""
     config = ConfigDict()
     config.run_dir = "runs/export"  # folder of the run; files go to its export_controller/
-    config.controller = ""  # folder of the controller; empty is the shipped one
+    config.controller = "shipped"  # run, shipped or a folder: see dexgen_jax/pretrained
     config.onnx = False  # also as ONNX (needs the extra `onnx`)
     config.candidates = 1  # motions drawn in a tick, of which the nearest to the command is taken
     config.eta = 0.0  # 0 is DDIM, 1 is DDPM

@@ -25,7 +25,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.period = 4.0  # s of one wave
     config.tremor = 0.1  # rad, standard deviation of each joint's noise in each tick
 
-    config.grasps = "shipped"  # folder of grasp files, or those that come with the package
+    config.grasps = "shipped"  # run, shipped or a folder: see dexgen_jax/pretrained
     config.objects = "cube_55"  # what lies in the hand
     config.engine = "auto"  # physics backend: auto, native, mjx or warp
     config.threads = 1  # of the native backend

@@ -208,7 +208,7 @@ def test_without_a_command_the_prior_moves_the_hand(robot):
 
 def test_after_the_first_reset_nothing_compiles(robot):
     compiled = []
-    watch = lambda name, *_, **__: compiled.append(name) if "compile" in name else None  # noqa: E731
+    watch = lambda name, *_, **__: compiled.append(name) if "compile" in name else None
     jax.monitoring.register_event_duration_secs_listener(watch)
     try:
         for i in range(3):

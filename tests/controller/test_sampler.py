@@ -34,7 +34,7 @@ def _guide(strength):
 @functools.partial(jax.jit, static_argnames=("eta", "guided"))
 def _sample(steps, variance, strength, mean, eta, guided):
     predict, guide = _noise(mean, variance, steps), _guide(strength) if guided else None
-    draw = lambda key: sampler.sample(SCHEDULE, steps, predict, key, SHAPE, guide, eta=eta)  # noqa: E731
+    draw = lambda key: sampler.sample(SCHEDULE, steps, predict, key, SHAPE, guide, eta=eta)
     return jax.vmap(draw)(jax.random.split(jax.random.PRNGKey(0), 200))
 
 
@@ -88,7 +88,7 @@ def test_the_covariance_is_that_of_the_product_along_each_axis():
         clean = variance * jnp.sqrt(signal) / (variance * signal + 1 - signal) * along @ axes.T
         return (noisy - jnp.sqrt(signal) * clean) / jnp.sqrt(1 - signal)
 
-    draw = lambda key: sampler.sample(SCHEDULE, steps, predict_noise, key, SHAPE, _guide(strength), eta=1.0)  # noqa: E731
+    draw = lambda key: sampler.sample(SCHEDULE, steps, predict_noise, key, SHAPE, _guide(strength), eta=1.0)
     drawn = np.asarray(jax.jit(jax.vmap(draw))(jax.random.split(jax.random.PRNGKey(0), 400))).reshape(-1, 3)
     foretold = [closed_form.sampled(steps, deviation**2, strength, 1.0)[1] ** 2 for deviation in deviations]
     np.testing.assert_allclose(axes.T @ np.cov(drawn.T) @ axes, np.diag(foretold), atol=0.01)
@@ -163,7 +163,7 @@ def test_a_motion_of_the_network_is_what_one_step_after_another_gives(tiny, untr
 
 def test_the_limit_holds_before_guidance_and_not_after():
     steps = diffusion.ddim_steps(SCHEDULE, 4)
-    wild = lambda noisy, i: -100 * noisy  # noqa: E731
+    wild = lambda noisy, i: -100 * noisy
     drawn = sampler.sample(SCHEDULE, steps, wild, jax.random.PRNGKey(0), SHAPE, limit=1.5)
     np.testing.assert_allclose(jnp.abs(drawn), 1.5, rtol=1e-5)
     guided = sampler.sample(SCHEDULE, steps, wild, jax.random.PRNGKey(0), SHAPE, _guide(np.inf), limit=1.5)

@@ -59,7 +59,7 @@ def test_the_average_follows_the_parameters(tiny, recording, statistics):
 
 def test_devices_agree_and_each_draws_its_own_windows(tiny, recording, statistics):
     state = training.initial_state(tiny, RECIPE, KEY)
-    step = lambda _: training.train_step(tiny, RECIPE, state, recording, statistics, KEY, "data")[0]  # noqa: E731
+    step = lambda _: training.train_step(tiny, RECIPE, state, recording, statistics, KEY, "data")[0]
     together = jax.jit(jax.vmap(step, axis_name="data"))(np.arange(2)).parameters
     first, second = (jax.tree.map(lambda x, i=i: x[i], together) for i in range(2))
     _assert_equal(first, second)

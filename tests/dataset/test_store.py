@@ -126,7 +126,7 @@ def test_quantisation_is_half_a_unit_and_refuses_what_does_not_fit():
     # 0.12346 rad is 1234.6 units of 1e-4 rad, stored as 1235.
     assert store.quantise(np.array([0.12346, -0.12346])).tolist() == [1235, -1235]
     q = np.random.default_rng(0).uniform(-3.2, 3.2, 1000)
-    assert np.abs(store.dequantise(store.quantise(q)) - q).max() < 0.51e-4
+    assert np.abs(store.RESOLUTION * store.quantise(q) - q).max() < 0.51e-4
     with pytest.raises(ValueError, match=r"joint value 3\.4 rad does not fit: .* reaches \+-3\.2767 rad"):
         store.quantise(np.array([0.0, 3.4]))
     with pytest.raises(ValueError, match="joint value nan"):

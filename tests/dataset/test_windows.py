@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dexgen_jax.dataset import windows
+from dexgen_jax.dataset import store, windows
 from dexgen_jax.hand import allegro, kinematics
 
 HAND = allegro.load()
@@ -16,7 +16,7 @@ def _recording(streams=3, rows=40, seed=0):
     q = middle + 0.2 * rng.standard_normal((streams, rows, HAND.num_joints))
     target = q + 0.05 * rng.standard_normal(q.shape)
     flags = np.zeros((streams, rows), np.uint8)
-    flags[:, 0] = windows.FIRST
+    flags[:, 0] = store.FIRST
     mode = np.broadcast_to(np.arange(streams)[:, None], (streams, rows)).astype(np.uint8)
     index = windows.valid_index(flags, H, T, 5)
     return windows.Recording(*(jnp.asarray(a) for a in (q.astype(np.float32), target.astype(np.float32), mode, index)))
@@ -58,11 +58,11 @@ def test_reading_noise_reaches_the_condition_and_the_action_only():
 def test_stored_integers_give_the_same_window_to_half_a_unit():
     recording = _recording()
     stored = recording.replace(
-        **{name: jnp.round(getattr(recording, name) / windows.RESOLUTION).astype(jnp.int16) for name in ("q", "target")}
+        **{name: jnp.round(getattr(recording, name) / store.RESOLUTION).astype(jnp.int16) for name in ("q", "target")}
     )
     at = jnp.array([2, 30])
     exact, coarse = (windows.cut(HAND, rows, at, H, T) for rows in (recording, stored))
-    np.testing.assert_allclose(coarse.condition, exact.condition, atol=1.1 * windows.RESOLUTION)
+    np.testing.assert_allclose(coarse.condition, exact.condition, atol=1.1 * store.RESOLUTION)
     np.testing.assert_allclose(coarse.offsets, exact.offsets, atol=1e-4)
 
 
@@ -80,10 +80,10 @@ def test_drawing_agrees_with_cutting_and_repeats_with_its_key():
 def test_valid_rows_by_hand():
     # One stream of 20 rows, history 2, horizon 1: a window at t takes rows t - 1 .. t + 1.
     flags = np.zeros((1, 20), np.uint8)
-    flags[0, [0, 8, 14]] = windows.FIRST
-    flags[0, 7] = windows.DROP  # the first episode drops; its last 3 rows, 5 6 7, are not used
-    flags[0, 13] = windows.TRUNCATED  # the second runs to row 13, all of it is used
-    flags[0, 17] |= windows.INVALID
+    flags[0, [0, 8, 14]] = store.FIRST
+    flags[0, 7] = store.DROP  # the first episode drops; its last 3 rows, 5 6 7, are not used
+    flags[0, 13] = store.TRUNCATED  # the second runs to row 13, all of it is used
+    flags[0, 17] |= store.INVALID
     index = windows.valid_index(flags, 2, 1, 3)
     assert index.dtype == np.int32
     assert index.tolist() == [[0, t] for t in (1, 2, 3, 9, 10, 11, 12, 15)]
@@ -91,8 +91,8 @@ def test_valid_rows_by_hand():
 
 def test_a_drop_of_the_next_episode_leaves_this_one_alone():
     flags = np.zeros((1, 12), np.uint8)
-    flags[0, [0, 6]] = windows.FIRST
-    flags[0, 7] = windows.DROP
+    flags[0, [0, 6]] = store.FIRST
+    flags[0, 7] = store.DROP
     # Within 10 rows before the drop lie rows of the first episode, which ended well.
     assert windows.valid_index(flags, 1, 1, 10)[:, 1].tolist() == [0, 1, 2, 3, 4, 8, 9, 10]
 

@@ -178,11 +178,11 @@ def rewritten(file: Path, path: Path, name: str, change) -> Path:
 
 
 def test_a_file_that_is_not_what_was_exported_is_refused(file, tmp_path):
-    flip = lambda data: data[:-1] + bytes([data[-1] ^ 1])  # noqa: E731
+    flip = lambda data: data[:-1] + bytes([data[-1] ^ 1])
     for name, change in (("weights.npz", flip), ("tick.stablehlo", flip), ("tick.stablehlo", lambda data: None)):
         with pytest.raises(ValueError, match=f"bad.zip: {name} is missing or not what was exported: copy or export"):
             Exported(rewritten(file, tmp_path / "bad.zip", name, change))
-    newer = lambda data: data.replace(b'"version": 1', b'"version": 2')  # noqa: E731
+    newer = lambda data: data.replace(b'"version": 1', b'"version": 2')
     with pytest.raises(ValueError, match="holds 'dexgen_jax controller' version 2, and this reads .* version 1"):
         Exported(rewritten(file, tmp_path / "new.zip", "contract.json", newer))
     (tmp_path / "short.zip").write_bytes(file.read_bytes()[:-100])

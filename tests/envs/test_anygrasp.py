@@ -73,7 +73,7 @@ def test_a_goal_that_takes_too_long_is_given_up_for_another_of_the_same_grasp(ma
 
 def test_a_step_gives_back_what_a_reset_does(env, few, moved):
     # Structure, shapes and types are those of a scan's carry.
-    describe = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)  # noqa: E731
+    describe = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)
     assert describe(few) == describe(moved[1])
     for name, (size,) in env.observation_size.items():
         assert few.obs[name].shape == (FEW, size)
@@ -183,7 +183,7 @@ def test_a_simulation_that_blows_up_ends_the_episode_and_spreads_nothing(engine,
 
 
 def test_settings_are_overridden_by_dotted_names_and_typos_answered(engine, library):
-    load = lambda name, overrides: registry.load(name, overrides, engine=engine, library=library)  # noqa: E731
+    load = lambda name, overrides: registry.make(name, overrides, engine=engine, library=library)
     env = load("anygrasp", {"randomization.mass": [0.1, 0.2], "reward": {"drop": -7.0}, "episode_steps": 9})
     assert env.config.randomization.mass == (0.1, 0.2) and env.config.reward.drop == -7.0
     assert env.config.episode_steps == 9 and AnygraspConfig().episode_steps == 200
@@ -198,7 +198,7 @@ def test_settings_are_overridden_by_dotted_names_and_typos_answered(engine, libr
 
 
 def test_grasps_that_do_not_belong_to_the_engine_are_refused(engine, library):
-    load = lambda library: registry.load("anygrasp", engine=engine, library=library)  # noqa: E731
+    load = lambda library: registry.make("anygrasp", engine=engine, library=library)
     with pytest.raises(ValueError, match="for a hand of 9 joints and for 2 objects.*'allegro' of 16 joints.*load the"):
         load(library.replace(q=library.q[:, :9]))
     with pytest.raises(ValueError, match="for 8 objects, the engine has hand 'allegro' of 16 joints and 2 objects"):

@@ -42,7 +42,7 @@ def test_what_a_level_makes_of_the_task_by_hand():
 
 def test_the_nearest_goal_counts_at_level_0_any_at_level_1():
     keys, far = jax.random.split(jax.random.PRNGKey(0), 1000), jnp.array([3.0, 1.0, 2.0])
-    share = lambda level: np.mean(jax.vmap(lambda key: curriculum.choose(key, far, level))(keys) == 1)  # noqa: E731
+    share = lambda level: np.mean(jax.vmap(lambda key: curriculum.choose(key, far, level))(keys) == 1)
     assert share(0.0) == 1 and share(1.0) == 0
     np.testing.assert_allclose(share(0.5), 0.5, atol=0.05)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from brax.envs.wrappers import training as wrappers
 
-from dexgen_jax.envs import registry
 from dexgen_jax.envs.fine_rotation import FineRotation, FineRotationConfig, long_axis, turned
 from dexgen_jax.hand import rotation
 from dexgen_jax.objects import catalog
+from dexgen_jax.settings import override
 
 COUNT, STEPS, STEP, LEAD = 16, 7, 0.05, 0.2
 AXIS = jnp.array([0.0, 0.6, 0.8])
@@ -47,7 +47,7 @@ def env(engine, library):
 
     overrides = {"turn": 2.5 * STEP, "hold_steps": 2, "most_lead": LEAD, "speed": (0.4, 1.0)}
     overrides |= {"randomization.start_joints": 0.0}
-    config = registry.override(FineRotationConfig(), overrides)
+    config = override(FineRotationConfig(), overrides)
     return FineRotation(config, dataclasses.replace(engine, advance=turn), library)
 
 
@@ -57,7 +57,7 @@ def lived(env):
     wrapped = wrappers.EpisodeWrapper(wrappers.VmapWrapper(env), episode_length=STEPS, action_repeat=1)
     first = jax.jit(wrapped.reset)(jax.random.split(jax.random.PRNGKey(0), COUNT))
     still = jnp.zeros((COUNT, env.action_size))
-    step = lambda state, _: (then := wrapped.step(state, still), then)  # noqa: E731
+    step = lambda state, _: (then := wrapped.step(state, still), then)
     _, states = jax.jit(lambda s: jax.lax.scan(step, s, None, length=STEPS))(first)
     return jax.tree.map(lambda a, b: np.concatenate([np.asarray(a)[None], np.asarray(b)]), first, states)
 

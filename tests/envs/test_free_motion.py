@@ -14,7 +14,7 @@ COUNT, STEPS = 8, 40
 
 @pytest.fixture(scope="module")
 def env(engine, library):
-    return registry.load("free_motion", {"episode_steps": STEPS}, engine=engine, library=library)
+    return registry.make("free_motion", {"episode_steps": STEPS}, engine=engine, library=library)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def lived(env):
     """All states of a few environments that follow their lines, (STEPS + 1, COUNT, ...), under brax's wrappers."""
     wrapped = wrappers.EpisodeWrapper(wrappers.VmapWrapper(env), episode_length=STEPS, action_repeat=1)
     first = jax.jit(wrapped.reset)(jax.random.split(jax.random.PRNGKey(0), COUNT))
-    step = lambda state, _: (then := wrapped.step(state, follow(state.obs)), then)  # noqa: E731
+    step = lambda state, _: (then := wrapped.step(state, follow(state.obs)), then)
     _, states = jax.jit(lambda s: jax.lax.scan(step, s, None, length=STEPS))(first)
     return jax.tree.map(lambda a, b: np.concatenate([np.asarray(a)[None], np.asarray(b)]), first, states)
 

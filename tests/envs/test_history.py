@@ -20,7 +20,7 @@ def task():
 
 def lived(env):
     """States of one environment that resets itself, (STEPS + 1, ...)."""
-    act = lambda state, _: (rollout.auto_reset_step(env, state, jnp.full(16, 0.5))[0],) * 2  # noqa: E731
+    act = lambda state, _: (rollout.auto_reset_step(env, state, jnp.full(16, 0.5))[0],) * 2
     first = env.reset(jax.random.PRNGKey(0))
     states = jax.jit(lambda s: jax.lax.scan(act, s, None, length=STEPS)[1])(first)
     return jax.tree.map(lambda a, b: np.concatenate([np.asarray(a)[None], b]), first, states)

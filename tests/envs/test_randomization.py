@@ -84,7 +84,7 @@ def test_the_wrist_turns_slowly_and_gravity_keeps_its_strength(drawn, move):
 def test_a_smaller_cap_is_never_left_and_is_filled_evenly():
     config, cap = RandomizationConfig(gravity_walk=0.1), 0.6
     start = jax.vmap(lambda key: sample_world(key, BOX, config, cap))(jax.random.split(jax.random.PRNGKey(5), COUNT))
-    walk = lambda world, key: (  # noqa: E731
+    walk = lambda world, key: (
         jax.vmap(lambda k, w: move_world(k, w, config, cap))(jax.random.split(key, COUNT), world), None
     )  # fmt: skip
     after = jax.jit(lambda w: jax.lax.scan(walk, w, jax.random.split(jax.random.PRNGKey(6), 30))[0])(start)
@@ -109,7 +109,7 @@ def test_pushes_arrive_now_and_then_in_proportion_to_the_mass_and_fade(drawn, mo
 
 def test_nothing_else_of_a_world_changes_in_an_episode(drawn, move):
     after = move(jax.random.split(jax.random.PRNGKey(4), COUNT), drawn)
-    same = lambda w: w.replace(gravity=jnp.zeros(3), push=jnp.zeros(3))  # noqa: E731
+    same = lambda w: w.replace(gravity=jnp.zeros(3), push=jnp.zeros(3))
     jax.tree.map(np.testing.assert_array_equal, same(after), same(drawn))
 
 

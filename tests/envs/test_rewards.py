@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dexgen_jax.envs import observations, rewards
-from dexgen_jax.physics.engine import PhysicsState
+from dexgen_jax.physics.state import PhysicsState
 
 
 def test_progress_by_hand():

@@ -69,7 +69,7 @@ def test_goals_are_counted_as_the_task_counts_them(simulated):
 
 def events():
     """Two environments for four steps, by hand: object 0 palm up, object 1 palm down; a goal each, and one drop."""
-    flags = lambda *where: np.array([[(t, e) in where for e in range(2)] for t in range(4)])  # noqa: E731
+    flags = lambda *where: np.array([[(t, e) in where for e in range(2)] for t in range(4)])
     return Events(
         goal=flags((1, 0), (2, 1)), drop=flags((3, 1)), blown_up=flags(), ended=flags((3, 1)), given_up=flags(),
         object=np.tile([0, 1], (4, 1)), angle=np.tile([10.0, 170.0], (4, 1)),
@@ -110,7 +110,7 @@ def test_how_fast_an_object_turns_is_told_by_what_was_asked():
 
     env = Turning()
     env.library = types.SimpleNamespace(**vars(env.library), q=jnp.zeros((3, 16)))
-    still = lambda state, key: jnp.zeros_like(state.info["target"])  # noqa: E731
+    still = lambda state, key: jnp.zeros_like(state.info["target"])
     found = jax.jit(lambda key: evaluation.simulate(env, [still], 0, key, 2, 3))(jax.random.PRNGKey(0))
     np.testing.assert_allclose(found.turning, 0.02 * 10 / 0.5, rtol=1e-6)
     row = evaluation.summarise(found, ["one", "two"])
@@ -137,7 +137,7 @@ def test_a_proportion_by_its_definition():
 
 
 def test_the_comparison_is_with_the_best_yardstick():
-    estimate = lambda value: {"goals_per_minute": {"value": value, "low": 0.9 * value, "high": 1.1 * value}}  # noqa: E731
+    estimate = lambda value: {"goals_per_minute": {"value": value, "low": 0.9 * value, "high": 1.1 * value}}
     rows = {"expert": estimate(6.0), "zero action": estimate(0.1), "random": estimate(1.2)}
     found = evaluation.compare(rows)
     assert found["best_yardstick"] == "random" and found["intervals_apart"]

@@ -5,7 +5,7 @@ from fake_env import FakeEnv
 from ml_collections import ConfigDict
 
 from dexgen_jax.controller.model import MODES
-from dexgen_jax.dataset import store, windows
+from dexgen_jax.dataset import store
 from dexgen_jax.envs import registry
 from dexgen_jax.hand import allegro
 from dexgen_jax.run_log import RunLog
@@ -17,9 +17,9 @@ OWN = {"anygrasp": "cube_55,sphere_64", "fine_rotation": "rod_30_150,rod_36_110"
 def _dataset(folder):
     """Two blocks of one stream of 50 rows; the second one drops at row 29, is disturbed at row 3 and wins at row 40."""
     flags = np.zeros((2, 1, 50), np.uint8)
-    flags[:, :, 0] = windows.FIRST
-    flags[1, 0, [3, 29, 40]] = windows.PERTURBED, windows.DROP, windows.SUCCESS
-    flags[1, 0, 30] = windows.FIRST
+    flags[:, :, 0] = store.FIRST
+    flags[1, 0, [3, 29, 40]] = store.PERTURBED, store.DROP, store.SUCCESS
+    flags[1, 0, 30] = store.FIRST
     writer = store.create(folder, HAND, store.Layout(2, 1, 50), {})
     for block in range(2):
         zeros = {name: np.zeros((1, 50, *c.shape), c.dtype) for name, c in store.columns(HAND).items()}
@@ -43,7 +43,7 @@ def test_every_task_has_a_mode_that_controllers_know():
 
 def test_blocks_take_the_tasks_in_turn_and_every_row_says_which(monkeypatch, tmp_path):
     def load_task(task, config):
-        act = lambda obs: 0.5 + 0 * obs["state"]  # noqa: E731
+        act = lambda obs: 0.5 + 0 * obs["state"]
         return FakeEnv(), act, ConfigDict({"objects": OWN[task], "env": {"task": task}})
 
     monkeypatch.setattr(collect_dataset, "load_task", load_task)

@@ -20,7 +20,7 @@ def _row(operator, strength, drops):
 def _trace(steps=6, environments=2):
     n = allegro.load().num_joints
     rng = np.random.default_rng(0)
-    field = lambda *shape: jnp.asarray(rng.normal(size=(steps, environments, *shape)), jnp.float32)  # noqa: E731
+    field = lambda *shape: jnp.asarray(rng.normal(size=(steps, environments, *shape)), jnp.float32)
     thing = jax.tree.map(lambda x: jnp.broadcast_to(x, (steps, environments, *np.shape(x))), catalog.load("cube_55"))
     return assist.Trace(field(n), field(7), field(7), field(3), thing, field() > 0, field() > 0)
 

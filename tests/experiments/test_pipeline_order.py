@@ -19,7 +19,7 @@ CONFIG = """
 from ml_collections import ConfigDict
 
 def get_config(size="laptop"):
-    return ConfigDict(dict(run_dir="runs/stage", seed=-1, expert="", size=size, kill=False, wrong=False, play=False))
+    return ConfigDict(dict(run_dir="runs/stage", seed=-1, expert="run", size=size, kill=False, wrong=False, play=False))
 """
 STAGE = """
 import os, signal
@@ -106,29 +106,25 @@ def test_settings_the_pipeline_would_overwrite_do_not_exist(pipeline):
     assert done.returncode == 2 and "unknown config key 'grow_grasps.seed'" in done.stderr
 
 
-def test_shipped_expert_takes_the_place_of_training(tmp_path, monkeypatch):
+def test_an_expert_from_elsewhere_takes_the_place_of_training(tmp_path):
     import command_line
     import pipeline as module
 
     config = command_line.load(f"{_toy_configs(tmp_path)}/pipeline.py:laptop", tmp_path)
-    monkeypatch.setattr(module, "SHIPPED_EXPERT", tmp_path)
+    assert config.expert == "shipped"
     stages = module.stage_configs(config)
     assert list(stages) == [script for script in launch.STAGES if script != "anygrasp_ppo"]
-    assert {script for script, stage in stages.items() if stage.expert == str(tmp_path)} == {
+    assert {script for script, stage in stages.items() if stage.expert == "shipped"} == {
         "collect_dataset",
         "evaluate_assist",
     }
     with config.unlocked():
         config.collect_dataset.expert = "runs/mine/expert"
     assert module.stage_configs(config)["collect_dataset"].expert == "runs/mine/expert"
-    config.expert = "scratch"
+    config.expert = "run"
     assert list(module.stage_configs(config)) == list(launch.STAGES)
-    config.expert = "clever"
-    with pytest.raises(ValueError, match="config.expert is 'clever'; choose 'shipped' or 'scratch'"):
-        module.stage_configs(config)
-    monkeypatch.setattr(module, "SHIPPED_EXPERT", tmp_path / "none")
-    config.expert = "shipped"
-    with pytest.raises(FileNotFoundError, match="no shipped expert in .*none; train one with --config.expert=scratch"):
+    config.expert = str(tmp_path / "clever")
+    with pytest.raises(FileNotFoundError, match="no expert in .*clever; train one here with --config.expert=run"):
         module.stage_configs(config)
 
 

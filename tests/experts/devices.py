@@ -47,7 +47,7 @@ def learned(state, steps, count):
     mesh = jax.make_mesh((count,), ("data",), devices=jax.devices()[:count])
     # One minibatch: more would be other samples together on other numbers of devices.
     whole = ppo.PPOConfig(**{**vars(CONFIG), "minibatches": 1, "epochs": 3})
-    learn = lambda steps: ppo.learn(NETWORKS, whole, state, steps, jax.random.PRNGKey(1), "data")[0].params  # noqa: E731
+    learn = lambda steps: ppo.learn(NETWORKS, whole, state, steps, jax.random.PRNGKey(1), "data")[0].params
     mapped = jax.shard_map(learn, mesh=mesh, in_specs=P(None, "data"), out_specs=P(), check_vma=False)
     return jax.jit(mapped)(jax.device_put(steps, NamedSharding(mesh, P(None, "data"))))
 
@@ -90,7 +90,7 @@ def main():
     place = jax.pmap(step, axis_name="data")(twins)[0].env.pipeline_state
 
     first, second = (jax.tree.map(lambda x, i=i: x[i], pmapped) for i in (0, 1))
-    policy = lambda obs, key: NETWORKS.policy(start.params, start.stats, obs).sample(key)  # noqa: E731
+    policy = lambda obs, key: NETWORKS.policy(start.params, start.stats, obs).sample(key)
     _, steps = rollout.rollout(ENV, policy, start.env, jax.random.PRNGKey(2), CONFIG.horizon)
     batch = jax.device_get((start, steps))  # on no device yet
     alone, by_two, by_four = (jax.device_get(learned(*batch, count)) for count in (1, 2, 4))

@@ -36,7 +36,7 @@ def postures(engine, count=32):
 def main(folder, iterations, die_after=0):
     engine = engines.make(allegro.load(), [catalog.load("sphere_64")], "native", threads=2)
     library = jax.tree.map(jax.numpy.asarray, GraspLibrary(**postures(engine)))
-    env = registry.load("anygrasp", {"episode_steps": 6}, engine=engine, library=library)
+    env = registry.make("anygrasp", {"episode_steps": 6}, engine=engine, library=library)
     networks = ActorCritic(NetworkConfig(actor=(16,), critic=(16,)), env.action_size)
     create = jax.jit(lambda: ppo.init(env, networks, CONFIG, jax.random.PRNGKey(0), 6))
     learn, checkpoints = jax.jit(lambda state: ppo.iteration(env, networks, CONFIG, state)[0]), Checkpoints(folder)

@@ -124,7 +124,7 @@ def looking_back():
 
 def test_an_actor_that_looks_back_sees_every_row_of_the_past(looking_back):
     networks, params, stats = looking_back
-    mean = lambda past: networks.policy(params, stats, {"state": jnp.ones(5), "history": past}).mean  # noqa: E731
+    mean = lambda past: networks.policy(params, stats, {"state": jnp.ones(5), "history": past}).mean
     slopes = jax.jit(jax.jacobian(mean))(jnp.ones(12))
     assert slopes.shape == (3, 12) and (np.abs(slopes).max(0) > 0).all()
     batch = networks.policy(params, stats, {"state": jnp.ones((4, 5)), "history": jnp.ones((4, 12))}).mean

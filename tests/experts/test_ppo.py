@@ -99,7 +99,7 @@ def test_a_run_continued_from_disk_is_the_run_that_was_never_stopped(begin, lear
 
 
 def test_the_divergence_moves_the_actors_step(begin):
-    settings = lambda target: dataclasses.replace(CONFIG, target_kl=target, epochs=6)  # noqa: E731
+    settings = lambda target: dataclasses.replace(CONFIG, target_kl=target, epochs=6)
     learn = jax.jit(lambda state, target: ppo.iteration(ENV, NETWORKS, settings(target), state)[0].learning_rate)
     slowest, fastest = CONFIG.learning_rate_range
     np.testing.assert_allclose([learn(begin(), 1e9), learn(begin(), 1e-12)], [fastest, slowest], rtol=1e-5)
@@ -109,7 +109,7 @@ def test_an_episode_that_ended_goes_on_as_a_fresh_one_and_the_last_state_is_kept
     env_state = begin().env
     late = env_state.replace(info=env_state.info | {"age": jnp.full(64, ENV.episode_steps - 1)})
     out = late.replace(pipeline_state=late.pipeline_state.at[0].set(jnp.array([2.5, 0.0])))  # beyond the fence
-    walk = lambda obs, key: jnp.zeros((64, 2))  # noqa: E731
+    walk = lambda obs, key: jnp.zeros((64, 2))
     then, steps = rollout.rollout(ENV, walk, out, jax.random.PRNGKey(0), 2)
     assert steps.termination[0].tolist() == [1.0] + [0.0] * 63
     assert steps.truncation[0].tolist() == [0.0] + [1.0] * 63

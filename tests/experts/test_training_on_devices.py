@@ -55,7 +55,7 @@ def test_one_device_runs_the_plain_iteration():
 def test_an_iteration_is_compiled_once():
     loop = training.on(jax.devices()[:1], ENV, NETWORKS, CONFIG, ENV.episode_steps)
     after, _ = jax.eval_shape(loop.learn, loop.template)
-    kind = lambda tree: [(x.shape, x.dtype, x.weak_type) for x in jax.tree.leaves(tree)]  # noqa: E731
+    kind = lambda tree: [(x.shape, x.dtype, x.weak_type) for x in jax.tree.leaves(tree)]
     assert kind(after) == kind(loop.template)  # a weak type that becomes a strong one is another program
     assert not any(x.weak_type for x in jax.tree.leaves(loop.template))  # what is read from disk has none
 

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from dexgen_jax.grasps import goals, symmetry
+from dexgen_jax.grasps import goals
 from dexgen_jax.grasps.goals import GraphConfig
 from dexgen_jax.grasps.metric import Metric
-from dexgen_jax.objects import catalog
 
 
 def _grasps(count, seed=0, joints=5, centre=(0, 0, 0)):
@@ -74,13 +73,3 @@ def test_components_by_hand():
     labels = goals.components(index, distance)
     assert labels[0] == labels[1] == labels[2] and labels[4] == labels[5]
     assert len(set(labels)) == 3
-
-
-def test_distinct_keeps_the_first_of_what_looks_alike():
-    q, pose = _grasps(10, seed=3)
-    turns = symmetry.group(catalog.load("cube_55"))
-    twice = np.concatenate([pose, pose])
-    twice[10:, 3:] = twice[10:][:, [4, 3, 6, 5]] * [-1, 1, 1, -1]  # times i from the right: half a turn about x
-    kept = goals.distinct(np.concatenate([q, q]), twice, Metric(), 0.05, turns)
-    np.testing.assert_array_equal(kept, [True] * 10 + [False] * 10)
-    assert goals.distinct(np.concatenate([q, q]), twice, Metric(), 0.05, symmetry.NONE).all()

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dexgen_jax.grasps import library, metric, symmetry
+from dexgen_jax.grasps import library, metric
 from dexgen_jax.grasps.library import GraphConfig, ObjectGrasps
-from dexgen_jax.objects import catalog
 
 
 def _random_grasps(name="cube_55", count=40, seed=0, joints=5):
@@ -150,17 +149,7 @@ def test_join_refuses_another_object_or_hand_by_name():
         library.join(cube, dataclasses.replace(cube, hand_name="shadow"), {})
 
 
-def test_merging_adds_what_is_new_and_nothing_twice():
-    first, second = _random_grasps(count=30, seed=0), _random_grasps(count=20, seed=1)
-    turns = symmetry.group(catalog.load("cube_55"))
-    both = library.merge(first, second, turns)
-    assert len(both) == 50 and both.made == {"merged": [first.made, second.made]}
-    again = library.merge(both, second, turns)
-    np.testing.assert_array_equal(again.q, both.q)
-    np.testing.assert_array_equal(again.source, both.source)
-
-
 def test_shipped_grasps_are_asked_for_by_that_word(tmp_path, monkeypatch):
-    monkeypatch.setattr(library, "SHIPPED", tmp_path)
-    library.save(tmp_path, _random_grasps())
+    monkeypatch.setattr(library.pretrained, "ROOT", tmp_path)
+    library.save(tmp_path / "grasps", _random_grasps())
     assert len(library.load("shipped", "cube_55", "allegro")) == 40

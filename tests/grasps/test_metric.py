@@ -22,7 +22,7 @@ def _grasps(count, seed=0, joints=5):
 
 
 def _all_pairs(q, pose, turns):
-    one = lambda a, b, c, d: metric.distance(a, b, c, d, UNITS, turns)  # noqa: E731
+    one = lambda a, b, c, d: metric.distance(a, b, c, d, UNITS, turns)
     return jax.jit(jax.vmap(jax.vmap(one, (None, None, 0, 0)), (0, 0, None, None)))(q, pose, q, pose)
 
 

@@ -21,7 +21,7 @@ def _grasp(quat):
 def test_interpolation_starts_ends_and_passes_the_middle():
     (q, pose), (place_q, place_pose) = _grasp([1, 0, 0, 0]), _grasp([np.cos(0.4), 0, np.sin(0.4), 0])
     place_q, place_pose = place_q + 0.2, place_pose.at[0].add(0.02)
-    way = lambda share: search.interpolate(q, pose, place_q, place_pose, share, symmetry.NONE)  # noqa: E731
+    way = lambda share: search.interpolate(q, pose, place_q, place_pose, share, symmetry.NONE)
     for share in (0.0, 0.5, 1.0):
         new_q, new_pose = way(share)
         np.testing.assert_allclose(new_q, q + 0.2 * share, atol=1e-6)

@@ -73,14 +73,14 @@ def test_it_grows_a_library_learns_and_is_recorded(ball_engine, tmp_path):
     np.testing.assert_array_equal(found.q, grasps.q)
     goals = library.assemble([found], library.GraphConfig(neighbours=3))
     # The task, and one iteration of learning it.
-    env = registry.load("anygrasp", engine=ball_engine, library=goals)
+    env = registry.make("anygrasp", engine=ball_engine, library=goals)
     actor_critic = networks.ActorCritic(networks.NetworkConfig(actor=(8,), critic=(8,)), env.action_size)
     settings = ppo.PPOConfig(num_envs=4, horizon=4, minibatches=1, epochs=1)
     state = ppo.init(env, actor_critic, settings, jax.random.PRNGKey(0), env.config.episode_steps)
     state, metrics = jax.jit(lambda state: ppo.iteration(env, actor_critic, settings, state))(state)
     ppo.check_finite(jax.device_get(metrics), 1)
     # What it does is recorded and cut into what a controller learns from.
-    still = lambda obs, key: jnp.zeros((2, env.action_size))  # noqa: E731
+    still = lambda obs, key: jnp.zeros((2, env.action_size))
     rows = jax.jit(lambda key: collect.record(env, still, collect.Behaviour(), key, 2, 12))(jax.random.PRNGKey(1))
     columns = collect.to_columns(rows)
     assert columns["q"].shape == columns["target"].shape == (2, 12, 6)

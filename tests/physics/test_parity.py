@@ -41,7 +41,7 @@ def _after(engine, qpos, qvel, target, gravity, steps):
 def test_native_and_the_others_agree(family, backend, capsys):
     hand, thing = allegro.load(), catalog.load(FAMILIES[family])
     native, other = (engines.make(hand, [thing], name) for name in ("native", backend))
-    found = library.load(library.SHIPPED, FAMILIES[family], hand.name)
+    found = library.load("shipped", FAMILIES[family], hand.name)
     rows = np.linspace(0, len(found.q) - 1, GRASPS).astype(int)
     q, target, pose = found.q[rows], found.target[rows], found.object_pose[rows]
     gravity = jnp.asarray(worlds.PALM_UP)

@@ -32,7 +32,7 @@ def _trace(objects: list[int], steps: int = 8) -> Trace:
     pose = np.concatenate([prior.object_position, [1, 0, 0, 0]])
     stacked = jax.tree.map(np.asarray, shapes.stack(OBJECTS, SLOTS, static_kinds=False))
     held = jax.tree.map(lambda x: np.broadcast_to(x[np.array(objects)], (steps, envs, *x.shape[1:])).copy(), stacked)
-    many = lambda x: np.broadcast_to(x, (steps, envs, np.size(x))).copy()  # noqa: E731
+    many = lambda x: np.broadcast_to(x, (steps, envs, np.size(x))).copy()
     nothing = np.zeros((steps, envs), bool)
     return Trace(many(prior.joint_mean), many(pose), many(pose), many([-9.81, 0, 0]), held, nothing, nothing.copy())
 

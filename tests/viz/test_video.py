@@ -7,21 +7,6 @@ import pytest
 from dexgen_jax.viz import video
 
 
-def _pose(x: float, *quat: float) -> list[float]:
-    return [x, 0.0, 0.0, *quat]
-
-
-def test_smooth_puts_means_between_frames():
-    qpos = np.array([[0.0, *_pose(0.00, 1, 0, 0, 0)], [1.0, *_pose(0.02, -1, 0, 0, 0)]])  # the same rotation twice
-    np.testing.assert_allclose(video.smooth(qpos, 1)[1], [0.5, *_pose(0.01, 1, 0, 0, 0)])
-    np.testing.assert_array_equal(video.smooth(qpos, 1)[::2], qpos)
-
-
-def test_smooth_does_not_fly_back_into_the_hand():
-    qpos = np.array([[0.0, *_pose(0.00, 1, 0, 0, 0)], [1.0, *_pose(0.20, 1, 0, 0, 0)]])
-    np.testing.assert_array_equal(video.smooth(qpos, 1), qpos[[0, 0, 1]])
-
-
 def test_the_arrow_points_where_gravity_points():
     camera = video.Camera(eye=(1, 0, 0), target=(0, 0, 0), up=(0, 0, 1))
     blank = np.full((2, 120, 160, 3), 200, np.uint8)

@@ -1,0 +1,57 @@
+"""What comes with the package, and the one way to name a trained or grown thing.
+
+An artefact of a kind (expert, controller, grasps, dataset) is named by one word wherever a setting or an argument asks
+for one: `run` is what the run folder has made itself, `shipped` what comes with the package, `shipped:NAME` another of
+that, and anything else is a folder.
+"""
+
+import difflib
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+# Kind -> the name that `shipped` alone stands for. The folder here is NAME_KIND, or KIND where there is one of it; in a
+# run folder it is KIND.
+KINDS = {"expert": "anygrasp", "controller": "", "grasps": "", "dataset": ""}
+
+
+def path(kind: str, name: str = "") -> Path:
+    """The folder of what is shipped, e.g. `path("expert", "fine_rotation")`; without a name the kind's first choice.
+
+    Raises FileNotFoundError that says what there is.
+    """
+    _require_kind(kind)
+    name = name or KINDS[kind]
+    if name not in (known := names(kind)):
+        there_are = f"there are: {', '.join(known)}" if known else f"no {kind} comes with the package"
+        raise FileNotFoundError(f"no shipped {kind} named {name!r}; {there_are}")
+    return ROOT / (f"{name}_{kind}" if name else kind)
+
+
+def names(kind: str) -> list[str]:
+    """The names of what is shipped of a kind; one that needs no name is ''."""
+    return sorted(folder.name.removesuffix(kind).removesuffix("_") for folder in ROOT.glob(f"*{kind}"))
+
+
+def find(kind: str, which: str | Path, run_dir: str | Path | None = None) -> Path:
+    """The folder that `which` names: `run`, `shipped`, `shipped:NAME` or a folder, see the top of this file.
+
+    `run_dir` is the run folder, where there is one.
+    """
+    _require_kind(kind)
+    word, _, name = str(which).partition(":")
+    if word == "shipped":
+        return path(kind, name)
+    if which == "run" and run_dir is not None:
+        return Path(run_dir) / kind
+    choices = f"'shipped', 'shipped:NAME' or a folder{'' if run_dir is None else ', or run for that of the run folder'}"
+    if which in ("", "run"):
+        raise ValueError(f"{str(which)!r} names no {kind}: say {choices}")
+    folder = Path(which)
+    if not folder.exists() and difflib.get_close_matches(word, ("run", "shipped")):
+        raise FileNotFoundError(f"no folder {str(which)!r} for the {kind}: say {choices}")
+    return folder
+
+
+def _require_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind {kind!r}; there are: {', '.join(KINDS)}")

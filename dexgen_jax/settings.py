@@ -1,0 +1,38 @@
+"""Settings live in frozen dataclasses, their defaults in one place; `override` changes some of them by name."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def override(config: Any, overrides: Mapping[str, Any]) -> Any:
+    """Returns a copy of a (nested) frozen dataclass with dotted fields replaced.
+
+    Nested dictionaries work too. Raises ValueError naming the nearest fields for one that does not exist.
+    """
+    for path, value in overrides.items():
+        name, _, rest = path.partition(".")
+        fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+        if name not in fields:
+            raise ValueError(f"{type(config).__name__} has no setting {name!r}; {nearest(name, fields)}")
+        if dataclasses.is_dataclass(fields[name]):
+            value = override(fields[name], {rest: value} if rest else dict(value))
+        elif rest:
+            raise ValueError(f"{type(config).__name__}.{name} has no setting {rest!r}: it is a plain value")
+        elif isinstance(fields[name], tuple):
+            value = tuple(value)
+        config = dataclasses.replace(config, **{name: value})
+    return config
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not `known`: those it may have been meant for, or all."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known)
+    return f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(known)}"
+
+
+def fill(config: Any, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """All settings of a dataclass as a nested dictionary, with `changes` as `override` takes them."""
+    return dataclasses.asdict(override(config, changes or {}))
