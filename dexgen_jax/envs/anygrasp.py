@@ -33,6 +33,7 @@ class AnygraspConfig:
     hold_steps: int = 5  # a goal counts once it is held this long: shaking passes through it by chance
     goal_steps: int = 100  # a goal not reached by then is given up for another: one hard goal must not stop an episode
     drop_distance: float = 0.10  # m from where grasps hold their objects
+    sees_all: bool = False  # the actor sees all that the simulator knows, and not only what the paper's does
     reward: RewardWeights = RewardWeights()
     style: StyleRanges = StyleRanges()
     curriculum: CurriculumConfig = CurriculumConfig()
@@ -52,6 +53,11 @@ class Anygrasp(HandTask):
     def next_level(self, level: jax.Array, metrics: dict[str, jax.Array]) -> jax.Array:
         """The level after a rollout, from the means of its metrics."""
         return curriculum.advance(level, metrics["success"] * CONTROL_HZ * 60, self.config.curriculum)
+
+    @property
+    def tolerances(self) -> tuple[float, float, float]:
+        """Within which a goal counts: m, rad, rad rms."""
+        return self.config.position_tolerance, self.config.angle_tolerance, self.config.joint_tolerance
 
     def reset(self, rng: jax.Array, level: jax.Array | float = 1.0) -> State:
         """Puts an object into the hand at a random grasp of the library, in a world of its own.
@@ -124,14 +130,17 @@ class Anygrasp(HandTask):
         return goals[curriculum.choose(key_easy, rewards.distance(sizes), level)]
 
     def _reached(self, sizes: tuple[jax.Array, jax.Array, jax.Array], level: jax.Array) -> jax.Array:
-        config, factor = self.config, curriculum.tolerance_factor(self.config.curriculum, level)
-        limits = (config.position_tolerance, config.angle_tolerance, config.joint_tolerance)
-        return jnp.all(jnp.stack(sizes) < factor * jnp.asarray(limits))
+        factor = curriculum.tolerance_factor(self.config.curriculum, level)
+        return jnp.all(jnp.stack(sizes) < factor * jnp.asarray(self.tolerances))
 
     def _observe(self, physics: PhysicsState, info: dict) -> dict[str, jax.Array]:
         error = self._error(physics, info["goal"])
         error = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
         seen = observations.actor(self.hand, info["reading"], info["target"], physics, error, info["world"])
-        seen = jnp.concatenate([seen, info["style"]]) if self.config.style.shown else seen
-        everything = observations.critic(seen, physics, physics.joints(self.hand), info["world"], info["held"])
-        return {"state": seen, "privileged_state": everything}
+        hidden = observations.simulator(self.hand, physics, info["world"], info["held"])
+        style = info["style"] if self.config.style.shown else jnp.zeros(0)
+        age = info["goal_age"][None] / self.config.goal_steps  # or giving up would be a surprise
+        return {
+            "state": jnp.concatenate([seen, hidden, style] if self.config.sees_all else [seen, style]),
+            "privileged_state": jnp.concatenate([seen, hidden, style, age]),
+        }

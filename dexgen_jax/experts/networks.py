@@ -24,14 +24,19 @@ _CLIP = 5.0  # standard deviations: one wild contact must not blow up a forward 
 class RunningStats:
     """Mean and variance of everything seen so far, feature by feature."""
 
-    count: jax.Array  # ()
+    count: jax.Array  # (d,): a feature may be newer than others
     mean: jax.Array  # (d,)
     m2: jax.Array  # (d,), sum of squared deviations
 
     @classmethod
     def zeros(cls, size: int) -> "RunningStats":
-        few = 1e-4
-        return cls(jnp.float32(few), jnp.zeros(size, jnp.float32), jnp.full(size, few, jnp.float32))
+        few = jnp.full(size, 1e-4, jnp.float32)
+        return cls(few, jnp.zeros(size, jnp.float32), few)
+
+    @classmethod
+    def read(cls, count: jax.Array, mean: jax.Array, m2: jax.Array) -> "RunningStats":
+        """Statistics from a file; older files have one count () for all features."""
+        return cls(jnp.broadcast_to(count, mean.shape), mean, m2)
 
     def update(self, batch: jax.Array, axis_name: str | None = None) -> "RunningStats":
         """Merges a batch (..., d), and with `axis_name` those of all devices, by the parallel variance formula.
@@ -221,5 +226,5 @@ class Expert:
         """Reads what `save` wrote. Raises an error that names the file when it is missing or damaged."""
         config, tree = checkpoints.load_weights(folder)
         tree = jax.tree.map(jnp.asarray, tree)
-        stats = {name: RunningStats(**tree[stored]) for name, stored in _STORED_AS.items() if stored in tree}
+        stats = {name: RunningStats.read(**tree[stored]) for name, stored in _STORED_AS.items() if stored in tree}
         return cls(config, tree["params"], stats)

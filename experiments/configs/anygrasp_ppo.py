@@ -35,12 +35,14 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.env.hold_steps = 5  # control steps a goal must be held
     config.env.goal_steps = 100  # control steps after which a goal that was not reached is given up for another
     config.env.episode_steps = 200  # control steps until truncation
+    config.env.sees_all = False  # the actor sees all that the simulator knows: surface, touch, torque, friction, mass
     config.env.reward = ConfigDict()
     config.env.reward.position = 0.5  # per 2 cm nearer
     config.env.reward.rotation = 2.0  # per 0.4 rad nearer
     config.env.reward.joints = 0.25  # per 0.3 rad nearer
     config.env.reward.success = 10.0  # per goal held
     config.env.reward.drop = -3.0  # per drop
+    config.env.reward.torque = -0.01  # per squared N m, summed over the joints
     config.env.reward.tip_speed = 0.0  # per m/s of the fingertips: negative makes a calm expert
     # Styles: factors on tip_speed and on the weights of action, torque and work, drawn once an episode. The presets
     # of one policy that is shown them: calm (3, 1), quick (0, 1), gentle (1, 3), firm (1, 0.3).
@@ -75,6 +77,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.ppo.minibatches = {"smoke": 2, "laptop": 4, "gpu": 16}[size]  # gpu: 8192 samples each, the paper's batch
     config.ppo.learning_rate = 5e-4  # of the actor at the start; the divergence moves it
     config.ppo.critic_learning_rate = 1e-3  # fixed
+    config.ppo.critic_first = 0  # iterations in which only the critic learns: some tens with `start_from`
     config.ppo.target_kl = 0.02  # nat between the policy that acted and the one that learned
     config.ppo.entropy_cost = 0.0
     return config

@@ -35,6 +35,19 @@ def test_statistics_over_devices_are_those_of_the_whole(data):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a[device], b, rtol=1e-4), shared, whole)  # noqa: B023
 
 
+def test_a_feature_that_came_later_has_statistics_of_its_own(data):
+    """Beside features that were seen for long, a new one must not move as slowly as they do."""
+    old, new = RunningStats.zeros(2), RunningStats.zeros(1)
+    for part in data:
+        old = old.update(jnp.asarray(part[:, :2]))
+    both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), old, new).update(jnp.asarray(data[0]))
+    np.testing.assert_allclose(both.count, [270, 270, 30], rtol=1e-4)
+    np.testing.assert_allclose(both.mean[2], data[0, :, 2].mean(), rtol=1e-4)
+    np.testing.assert_allclose(both.m2[2] / both.count[2], data[0, :, 2].var(), rtol=2e-2)
+    older_file = RunningStats.read(jnp.float32(7.0), both.mean, both.m2)  # one count for all
+    np.testing.assert_array_equal(older_file.count, [7, 7, 7])
+
+
 def test_normalised_data_have_no_mean_and_unit_variance_and_outliers_are_cut(data):
     stats = RunningStats.zeros(3).update(jnp.asarray(data))
     normal = stats.normalize(jnp.asarray(data))
