@@ -71,7 +71,7 @@ class Anygrasp(HandTask):
         world = randomization.sample_world(key_world, thing, config.randomization, self._gravity_angle(level))
         physics, info = self._begin(key_begin, library.q[row], library.target[row], library.object_pose[row], world)
         info |= {
-            "origin": row, "goal": self._draw_goal(key_goal, row, level), "goal_age": jnp.zeros((), jnp.int32),
+            "origin": row, "goal": self._draw_goal(key_goal, row, physics, level), "goal_age": jnp.zeros((), jnp.int32),
             "held": jnp.zeros((), jnp.int32), "level": level, "style": rewards.draw_style(key_style, config.style),
         }  # fmt: skip
         zero, info = jnp.zeros(()), restarts.remember(info)
@@ -99,8 +99,9 @@ class Anygrasp(HandTask):
         # The next goal is near the grasp that was reached, or, when this one is given up, near the one before it.
         given_up = ~success & (held == 0) & (age >= config.goal_steps)
         origin, over = jnp.where(success, goal, info["origin"]), success | given_up
+        then = self._draw_goal(key_goal, origin, physics, level)
         info |= {
-            "rng": rng, "origin": origin, "goal": jnp.where(over, self._draw_goal(key_goal, origin, level), goal),
+            "rng": rng, "origin": origin, "goal": jnp.where(over, then, goal),
             "goal_age": jnp.where(over, 0, age), "held": jnp.where(success, 0, held), "goals": info["goals"] + success,
             "truncation": self._late(info, drop),
         }  # fmt: skip
@@ -119,14 +120,14 @@ class Anygrasp(HandTask):
     def _gravity_angle(self, level: jax.Array) -> jax.Array:
         return curriculum.gravity_angle(self.config.curriculum, self.config.randomization.gravity_angle, level)
 
-    def _draw_goal(self, key: jax.Array, row: jax.Array, level: jax.Array) -> jax.Array:
-        """Draws the row () of the goal to reach from grasp `row` ()."""
+    def _draw_goal(self, key: jax.Array, row: jax.Array, physics: PhysicsState, level: jax.Array) -> jax.Array:
+        """Draws the row () of the goal to reach from grasp `row` ().
+
+        How near goals are is measured from where the object really is, which may be far from where it should be.
+        """
         key_easy, *keys = jax.random.split(key, 1 + self.config.curriculum.nearest_of)
-        library, goals = self.library, jnp.stack([self.library.draw_goal(key, row) for key in keys])
-        error = jax.vmap(observations.goal_error, (None, None, 0, 0))(
-            library.q[row], library.object_pose[row], library.q[goals], library.object_pose[goals]
-        )
-        sizes = jax.vmap(observations.GoalError.sizes)(error)
+        goals = jnp.stack([self.library.draw_goal(key, row) for key in keys])
+        sizes = jax.vmap(lambda goal: self._error(physics, goal).sizes())(goals)
         return goals[curriculum.choose(key_easy, rewards.distance(sizes), level)]
 
     def _reached(self, sizes: tuple[jax.Array, jax.Array, jax.Array], level: jax.Array) -> jax.Array:
@@ -137,10 +138,8 @@ class Anygrasp(HandTask):
         error = self._error(physics, info["goal"])
         error = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
         seen = observations.actor(self.hand, info["reading"], info["target"], physics, error, info["world"])
-        hidden = observations.simulator(self.hand, physics, info["world"], info["held"])
+        hidden = observations.simulator(self.hand, physics, info["world"], info["held"], info["goal_age"])
         style = info["style"] if self.config.style.shown else jnp.zeros(0)
-        age = info["goal_age"][None] / self.config.goal_steps  # or giving up would be a surprise
-        return {
-            "state": jnp.concatenate([seen, hidden, style] if self.config.sees_all else [seen, style]),
-            "privileged_state": jnp.concatenate([seen, hidden, style, age]),
-        }
+        everything = jnp.concatenate([seen, hidden, style])
+        known = everything if self.config.sees_all else jnp.concatenate([seen, style])
+        return {"state": known, "privileged_state": everything}

@@ -113,7 +113,8 @@ class FineRotation(HandTask):
         error = self._error(physics, info)
         error = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
         seen = observations.actor(self.hand, info["reading"], info["target"], physics, error, info["world"])
-        hidden = observations.simulator(self.hand, physics, info["world"], info["held"])
+        # The marker never rests, and no command is given up: its age tells nothing.
+        hidden = observations.simulator(self.hand, physics, info["world"], info["held"], jnp.zeros(()))
         everything = jnp.concatenate([seen, hidden])
         return {
             "state": everything if self.config.sees_all else seen,

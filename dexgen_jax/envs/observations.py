@@ -67,17 +67,19 @@ def actor(
     ])  # fmt: skip
 
 
-def simulator(hand: Hand, physics: PhysicsState, world: World, held: jax.Array) -> jax.Array:
+def simulator(hand: Hand, physics: PhysicsState, world: World, held: jax.Array, goal_age: jax.Array) -> jax.Array:
     """What only a simulator knows, (d,): true joints, forces, the world, and where the surface is around the keypoints.
 
-    `held` () counts the control steps in which the goal has been held so far.
+    `held` () and `goal_age` () count the control steps in which the goal has been held, and since it was set. Without
+    its age, a goal that is given up for another is a surprise to the critic, and an actor that is stuck stays so.
     """
     q, pose = physics.joints(hand), physics.object_pose(hand)
     distance, normal = surface(world.object, pose, kinematics.keypoints(hand, q))
     return jnp.concatenate([
         q, physics.torque, jnp.tanh(physics.touch), world.push,
         jnp.stack([world.mass * 5.0, world.object_friction, world.hand_friction, world.kp_scale, world.kd_scale]),
-        jnp.minimum(distance, _SIGHT) / _SIGHT, normal.reshape(-1), held[None].astype(jnp.float32),
+        jnp.minimum(distance, _SIGHT) / _SIGHT, normal.reshape(-1),
+        jnp.stack([0.1 * held, 0.01 * goal_age]),
     ])  # fmt: skip
 
 

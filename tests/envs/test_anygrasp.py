@@ -211,12 +211,12 @@ def test_an_actor_that_sees_all_sees_what_it_saw_before_and_then_the_rest(make_e
     more = jax.jit(jax.vmap(shown.step))(few, action).obs
     (known,), (all_of_it,) = env.observation_size["state"], shown.observation_size["state"]
     np.testing.assert_array_equal(more["state"][:, :known], after.obs["state"])
-    # joints, torques, touch, push, five of the world, distance and normal at eight keypoints, and how long it was held
-    assert all_of_it == known + 2 * 16 + len(env.hand.touch_names) + 3 + 5 + 8 + 24 + 1
+    # joints, torques, touch, push, five of the world, distance and normal at eight keypoints, how long held and set
+    assert all_of_it == known + 2 * 16 + len(env.hand.touch_names) + 3 + 5 + 8 + 24 + 2
     np.testing.assert_array_equal(more["state"][:, known : known + 16], after.info["q"])
     np.testing.assert_array_equal(more["privileged_state"], after.obs["privileged_state"])
-    np.testing.assert_array_equal(more["privileged_state"][:, :-1], more["state"])
-    np.testing.assert_allclose(more["privileged_state"][:, -1], 1 / 100)  # of the time that a goal is given
+    np.testing.assert_array_equal(more["privileged_state"], more["state"])
+    np.testing.assert_allclose(more["state"][:, -1], 0.01)  # the first control step of this goal
 
 
 def test_a_policy_is_shown_its_style_if_it_is_to_learn_all(make_env, env):

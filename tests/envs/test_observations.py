@@ -28,7 +28,7 @@ def test_the_surface_is_the_distance_away_against_the_normal(kind, size):
     pose = jnp.array([0.0, 0.01, 0.05, *QUARTER])
     points = pose[None, :3] + 0.06 * jax.random.normal(jax.random.PRNGKey(0), (40, 3))
     distance, normal = observations.surface(thing, pose, points)
-    np.testing.assert_allclose(np.linalg.norm(normal, axis=1), 1, atol=0.02)  # curved, for the differences, near its middle
+    np.testing.assert_allclose(np.linalg.norm(normal, axis=1), 1, atol=0.02)  # near its middle it is curved
     there, _ = observations.surface(thing, pose, points - distance[:, None] * normal)
     np.testing.assert_allclose(there, 0, atol=1e-3)
 
