@@ -95,7 +95,7 @@ def test_an_expert_that_saw_less_goes_on_as_it_was_and_learns_to_use_the_rest():
     seen = jax.random.normal(jax.random.PRNGKey(2), (6, 4))
     wide = Expert.of(NETWORKS, started.params, started.stats, made={})
     np.testing.assert_array_equal(wide.act({"state": seen}), expert.act({"state": seen[:, :2]}))
-    np.testing.assert_array_equal(started.stats["state"].count, [*stats["state"].count, 1e-4, 1e-4])
+    np.testing.assert_array_equal(started.stats["state"].count, [*stats["state"].count, *[jnp.float32(1e-4)] * 2])
     learned, _ = jax.jit(lambda state: ppo.iteration(ENV, NETWORKS, CONFIG, state))(started)
     assert (np.abs(learned.params["actor"]["params"]["Dense_0"]["kernel"][2:]).max(1) > 0).all()
     with pytest.raises(ValueError, match=r"has \(4, 8\) at .*Dense_0.* where this training has \(2, 8\): give it"):
