@@ -138,8 +138,15 @@ class Anygrasp(HandTask):
         error = self._error(physics, info["goal"])
         error = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
         seen = observations.actor(self.hand, info["reading"], info["target"], physics, error, info["world"])
-        hidden = observations.simulator(self.hand, physics, info["world"], info["held"], info["goal_age"])
+        error = self._error(physics, info["goal"])
+        carry = observations.carry(self.hand, physics.joints(self.hand), physics.object_pose(self.hand), error)
+        grip = self.library.target[info["goal"]] - info["target"]  # what is left to the targets that hold the goal
+        hidden = observations.simulator(
+            self.hand, physics, info["world"], info["held"], info["goal_age"], jnp.concatenate([carry, grip])
+        )
         style = info["style"] if self.config.style.shown else jnp.zeros(0)
         everything = jnp.concatenate([seen, hidden, style])
-        known = everything if self.config.sees_all else jnp.concatenate([seen, style])
-        return {"state": known, "privileged_state": everything}
+        if not self.config.sees_all:
+            return {"state": jnp.concatenate([seen, style]), "privileged_state": everything}
+        advice = {"carry": carry / self.config.action_scale}
+        return {"state": everything, "privileged_state": everything, **advice}

@@ -113,13 +113,16 @@ class FineRotation(HandTask):
         error = self._error(physics, info)
         error = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
         seen = observations.actor(self.hand, info["reading"], info["target"], physics, error, info["world"])
+        q, pose = physics.joints(self.hand), physics.object_pose(self.hand)
+        carry = observations.carry(self.hand, q, pose, self._error(physics, info))
+        advice = jnp.concatenate([carry, self.library.target[info["goal"]] - info["target"]])
         # The marker never rests, and no command is given up: its age tells nothing.
-        hidden = observations.simulator(self.hand, physics, info["world"], info["held"], jnp.zeros(()))
+        hidden = observations.simulator(self.hand, physics, info["world"], info["held"], jnp.zeros(()), advice)
         everything = jnp.concatenate([seen, hidden])
-        return {
-            "state": everything if self.config.sees_all else seen,
-            "privileged_state": jnp.append(everything, info["turned"]),
-        }
+        known = jnp.append(everything, info["turned"])
+        if not self.config.sees_all:
+            return {"state": seen, "privileged_state": known}
+        return {"state": everything, "privileged_state": known, "carry": carry / self.config.action_scale}
 
 
 def long_axis(thing: ObjectParams) -> jax.Array:

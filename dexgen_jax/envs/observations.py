@@ -22,6 +22,8 @@ from dexgen_jax.physics.world import STANDARD_GRAVITY, World
 _DECIMETRE = 10.0  # positions are about 0.05 m: in decimetres the network sees numbers near 1
 _SIGHT = 0.05  # m: a surface further away than this is just far
 _STEP = 5e-4  # m, of the differences that make a normal
+_CARRY = (0.02, 0.4)  # m and rad of the way to the goal that `carry` looks ahead
+_DAMPING = 0.01  # m/rad, as in `kinematics.inverse_kinematics`
 # The corners of a tetrahedron: the least that central differences need. Differences, because the gradient of a signed
 # distance is not a number inside a box, where the distance beyond its faces is 0.
 _CORNERS = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
@@ -67,10 +69,12 @@ def actor(
     ])  # fmt: skip
 
 
-def simulator(hand: Hand, physics: PhysicsState, world: World, held: jax.Array, goal_age: jax.Array) -> jax.Array:
+def simulator(
+    hand: Hand, physics: PhysicsState, world: World, held: jax.Array, goal_age: jax.Array, advice: jax.Array
+) -> jax.Array:
     """What only a simulator knows, (d,): true joints, forces, the world, and where the surface is around the keypoints.
 
-    `held` () and `goal_age` () count the control steps in which the goal has been held, and since it was set. Without
+    `advice` (m,) is what geometry says of the way to the goal, see `carry`. `held` () and `goal_age` () count the control steps in which the goal has been held, and since it was set. Without
     its age, a goal that is given up for another is a surprise to the critic, and an actor that is stuck stays so.
     """
     q, pose = physics.joints(hand), physics.object_pose(hand)
@@ -79,8 +83,25 @@ def simulator(hand: Hand, physics: PhysicsState, world: World, held: jax.Array, 
         q, physics.torque, jnp.tanh(physics.touch), world.push,
         jnp.stack([world.mass * 5.0, world.object_friction, world.hand_friction, world.kp_scale, world.kd_scale]),
         jnp.minimum(distance, _SIGHT) / _SIGHT, normal.reshape(-1),
-        jnp.stack([0.1 * held, 0.01 * goal_age]),
+        jnp.stack([0.1 * held, 0.01 * goal_age]), advice,
     ])  # fmt: skip
+
+
+def carry(hand: Hand, q: jax.Array, object_pose: jax.Array, error: GoalError) -> jax.Array:
+    """The change of the joints (n,) [rad] that would carry the object toward its goal if the fingertips stuck to it.
+
+    To first order and by damped least squares, dq = J^T (J J^T + damping^2 I)^-1 (position + rotation x arm), for at
+    most `_CARRY` of the way. It knows no contacts: what to make of it is the policy's to learn.
+    """
+    shift, turn = (
+        part * jnp.minimum(1.0, most / (jnp.linalg.norm(part) + 1e-6))
+        for part, most in zip((error.position, error.rotation), _CARRY, strict=True)
+    )
+    arms = kinematics.keypoints(hand, q)[: hand.num_tips] - object_pose[None, :3]
+    wish = shift[None] + jnp.cross(turn[None], arms)
+    jacobian = kinematics.keypoint_jacobian(hand, q)[: hand.num_tips].reshape(-1, hand.num_joints)
+    square = jacobian @ jacobian.T + _DAMPING**2 * jnp.eye(jacobian.shape[0])
+    return jacobian.T @ jnp.linalg.solve(square, wish.reshape(-1))
 
 
 def surface(thing: ObjectParams, pose: jax.Array, points: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -69,6 +69,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     widths = {"smoke": (64, 64), "laptop": (256, 128, 64), "gpu": (1024, 512, 512, 256, 256)}[size]
     config.network.actor = widths
     config.network.critic = widths
+    config.network.carries = False  # the actor builds on the action that geometry suggests; needs env.sees_all
     config.network.history = 0  # control steps of joint readings and targets that the actor encodes besides; 0 is none
     config.ppo = ConfigDict()
     config.ppo.num_envs = {"smoke": 256, "laptop": 512, "gpu": 8192}[size]  # on all devices together
