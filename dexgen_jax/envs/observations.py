@@ -74,8 +74,9 @@ def simulator(
 ) -> jax.Array:
     """What only a simulator knows, (d,): true joints, forces, the world, and where the surface is around the keypoints.
 
-    `advice` (m,) is what geometry says of the way to the goal, see `carry`. `held` () and `goal_age` () count the control steps in which the goal has been held, and since it was set. Without
-    its age, a goal that is given up for another is a surprise to the critic, and an actor that is stuck stays so.
+    `advice` (m,) is what geometry says of the way to the goal, see `carry`. `held` () and `goal_age` () count the
+    control steps in which the goal has been held, and since it was set: without its age, a goal that is given up for
+    another is a surprise to the critic, and an actor that is stuck stays so.
     """
     q, pose = physics.joints(hand), physics.object_pose(hand)
     distance, normal = surface(world.object, pose, kinematics.keypoints(hand, q))
