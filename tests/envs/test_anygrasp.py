@@ -211,12 +211,16 @@ def test_an_actor_that_sees_all_sees_what_it_saw_before_and_then_the_rest(make_e
     more = jax.jit(jax.vmap(shown.step))(few, action).obs
     (known,), (all_of_it,) = env.observation_size["state"], shown.observation_size["state"]
     np.testing.assert_array_equal(more["state"][:, :known], after.obs["state"])
-    # joints, torques, touch, push, five of the world, distance and normal at eight keypoints, how long held and set
-    assert all_of_it == known + 2 * 16 + len(env.hand.touch_names) + 3 + 5 + 8 + 24 + 2
+    # joints, torques, touch, push, five of the world, distance and normal at eight keypoints, how long held and set,
+    # and for the joints and their targets the way that geometry suggests
+    assert all_of_it == known + 2 * 16 + len(env.hand.touch_names) + 3 + 5 + 8 + 24 + 2 + 2 * 16
     np.testing.assert_array_equal(more["state"][:, known : known + 16], after.info["q"])
     np.testing.assert_array_equal(more["privileged_state"], after.obs["privileged_state"])
     np.testing.assert_array_equal(more["privileged_state"], more["state"])
-    np.testing.assert_allclose(more["state"][:, -1], 0.01)  # the first control step of this goal
+    np.testing.assert_allclose(more["state"][:, -33], 0.01)  # the first control step of this goal
+    np.testing.assert_allclose(more["state"][:, -32:-16], 0.15 * more["carry"], rtol=1e-5)  # as an action, too
+    grip = env.library.target[after.info["goal"]] - after.info["target"]
+    np.testing.assert_allclose(more["state"][:, -16:], grip, atol=1e-6)
 
 
 def test_a_policy_is_shown_its_style_if_it_is_to_learn_all(make_env, env):

@@ -127,6 +127,23 @@ def test_an_expert_acts_the_same_after_it_was_saved_and_read(learned, tmp_path):
     np.testing.assert_allclose(one, back.act(obs)[0], rtol=1e-5)
 
 
+def test_an_actor_may_build_on_an_action_that_it_is_given(learned, tmp_path):
+    networks = ActorCritic(NetworkConfig(actor=(8,), critic=(8,), carries=True), 3)
+    fresh = networks.init(jax.random.PRNGKey(0), SIZES | {"carry": 3})
+    np.testing.assert_allclose(fresh["carry"], 0.1)
+    params, stats = learned
+    obs, given = {"state": jnp.ones((2, 5))}, jnp.array([[1.0, -2.0, 0.0], [0.5, 0.0, 4.0]])
+    shares = jnp.array([0.1, 0.2, 0.3])
+    expert = Expert.of(networks, params | {"carry": shares}, stats, made={})
+    own = Expert.of(NETWORKS, params, stats, made={}).act(obs)
+    np.testing.assert_allclose(expert.act(obs | {"carry": given}) - own, given * shares[None], atol=1e-6)
+    expert.save(tmp_path)
+    back = Expert.from_pretrained(tmp_path)
+    np.testing.assert_array_equal(back.act(obs | {"carry": given}), expert.act(obs | {"carry": given}))
+    with pytest.raises(ValueError, match="builds on the action `carry`, and the observations are state: set sees_all"):
+        expert.act(obs)
+
+
 @pytest.fixture(scope="module")
 def looking_back():
     """Networks with a history of 2 rows of 3 joints, their parameters and statistics."""
