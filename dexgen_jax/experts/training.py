@@ -83,7 +83,7 @@ def start_from(state: TrainState, expert: Expert) -> TrainState:
         was, is_now = (size.get(differing[0], "nothing") for size in sizes)
         raise ValueError(
             f"the expert to start from has {was} at {differing[0]} where this training has {is_now}: give it the "
-            "widths, the history and the style.shown that the expert was trained with, and sees_all if it had it"
+            "widths, the history, the style.shown, the sees_all and the carries that the expert was trained with"
         )
     place = lambda x, like: jax.device_put(jnp.asarray(x, like.dtype), like.sharding)  # noqa: E731
     params, stats = jax.tree.map(place, new, old)

@@ -4,7 +4,8 @@ Reproduces: the fine-grained manipulation of arXiv:2502.04307, section III-B (mo
 Time on 2 cores: smoke 30 s, laptop 30 min. Expected: 5% of the commanded speed after 1.3 million control steps from
 the shipped Anygrasp expert (dexgen_jax/pretrained/fine_rotation_expert/README.md); a new policy learns to hold first.
 Command: python experiments/anygrasp_ppo.py --config=experiments/configs/fine_rotation.py:laptop
-With --config.start_from=dexgen_jax/pretrained/anygrasp_expert --config.grasps=shipped it goes on from that expert.
+With --config.start_from=dexgen_jax/pretrained/anygrasp_expert --config.grasps=shipped --config.env.sees_all=True
+--config.network.carries=True it goes on from that expert.
 """
 
 import runpy
@@ -28,6 +29,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.env.hold_steps = 5  # control steps that such a turn must last: shaking passes through it by chance
     config.env.most_lead = 0.8  # rad that the marker, which turns at the commanded speed, may be away from the object
     config.env.episode_steps = 200  # control steps until truncation
+    config.env.sees_all = False  # the actor sees all that the simulator knows; the shipped Anygrasp expert does
     config.env.reward = ConfigDict()
     config.env.reward.position = 0.5  # per 2 cm nearer to the marker's place
     config.env.reward.rotation = 2.0  # per 0.4 rad nearer to the marker, which turns at the commanded speed
