@@ -144,7 +144,7 @@ class Anygrasp(HandTask):
         hidden = observations.simulator(
             self.hand, physics, info["world"], info["held"], info["goal_age"], jnp.concatenate([carry, grip])
         )
-        style = info["style"] if self.config.style.shown else jnp.zeros(0)
+        style = info["style"] if self.config.style.shown else jnp.zeros(0, carry.dtype)
         everything = jnp.concatenate([seen, hidden, style])
         if not self.config.sees_all:
             return {"state": jnp.concatenate([seen, style]), "privileged_state": everything}

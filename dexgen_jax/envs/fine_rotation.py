@@ -117,7 +117,7 @@ class FineRotation(HandTask):
         carry = observations.carry(self.hand, q, pose, self._error(physics, info))
         advice = jnp.concatenate([carry, self.library.target[info["goal"]] - info["target"]])
         # The marker never rests, and no command is given up: its age tells nothing.
-        hidden = observations.simulator(self.hand, physics, info["world"], info["held"], jnp.zeros(()), advice)
+        hidden = observations.simulator(self.hand, physics, info["world"], info["held"], jnp.zeros((), q.dtype), advice)
         everything = jnp.concatenate([seen, hidden])
         known = jnp.append(everything, info["turned"])
         if not self.config.sees_all:

@@ -84,7 +84,7 @@ def simulator(
         q, physics.torque, jnp.tanh(physics.touch), world.push,
         jnp.stack([world.mass * 5.0, world.object_friction, world.hand_friction, world.kp_scale, world.kd_scale]),
         jnp.minimum(distance, _SIGHT) / _SIGHT, normal.reshape(-1),
-        jnp.stack([0.1 * held, 0.01 * goal_age]), advice,
+        jnp.stack([0.1 * held.astype(q.dtype), 0.01 * goal_age.astype(q.dtype)]), advice,
     ])  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def carry(hand: Hand, q: jax.Array, object_pose: jax.Array, error: GoalError) ->
     arms = kinematics.keypoints(hand, q)[: hand.num_tips] - object_pose[None, :3]
     wish = shift[None] + jnp.cross(turn[None], arms)
     jacobian = kinematics.keypoint_jacobian(hand, q)[: hand.num_tips].reshape(-1, hand.num_joints)
-    square = jacobian @ jacobian.T + _DAMPING**2 * jnp.eye(jacobian.shape[0])
+    square = jacobian @ jacobian.T + _DAMPING**2 * jnp.eye(jacobian.shape[0], dtype=jacobian.dtype)
     return jacobian.T @ jnp.linalg.solve(square, wish.reshape(-1))
 
 
@@ -111,7 +111,7 @@ def surface(thing: ObjectParams, pose: jax.Array, points: jax.Array) -> tuple[ja
     All in the palm frame; on an object's inner ridge, where there is no normal, it is short or zero.
     """
     local = rotation.rotate(rotation.conjugate(pose[3:])[None], points - pose[None, :3])
-    corners = jnp.asarray(_CORNERS)
+    corners = jnp.asarray(_CORNERS, local.dtype)
     around = jnp.concatenate([local[None], local[None] + _STEP * corners[:, None]])
     distance = signed_distance(thing, around.reshape(-1, 3)).reshape(around.shape[:2])
     normal = jnp.einsum("cp,ci->pi", distance[1:], corners) / (4 * _STEP)
