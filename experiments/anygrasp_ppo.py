@@ -55,12 +55,17 @@ def run(config: ConfigDict, log: RunLog) -> dict:
                 waiting = []
             if iteration % config.checkpoint_every == 0 or iteration == config.iterations:
                 checkpoints.save(iteration, state)
-
-    params, stats = jax.tree.map(jnp.asarray, jax.device_get((state.params, state.stats)))  # from all devices to one
-    expert = networks.Expert.of(actor_critic, params, stats, dataclasses.asdict(env.config), config.task)
-    if log.writes:
-        expert.save(folder)
+                expert = present(state, actor_critic, env, config.task)
+                if log.writes:  # now already: a run can be looked at, and begun from, while it goes on
+                    expert.save(folder)
+    expert = present(state, actor_critic, env, config.task)
     return {"transitions": config.iterations * per_iteration, "scores": score(env, expert, config)}
+
+
+def present(state: ppo.TrainState, actor_critic: networks.ActorCritic, env: registry.Env, task: str) -> networks.Expert:
+    """The expert that a training has made so far, on one device."""
+    params, stats = jax.tree.map(jnp.asarray, jax.device_get((state.params, state.stats)))
+    return networks.Expert.of(actor_critic, params, stats, dataclasses.asdict(env.config), task)
 
 
 def score(env: registry.Env, expert: networks.Expert, config: ConfigDict) -> dict[str, dict]:

@@ -1,4 +1,4 @@
-"""Measures an expert beside policies that learned nothing: by object, by gravity, by how far the goal was.
+"""Measures an expert beside policies that learned nothing, by object and by gravity, and tells where its minutes go.
 
 Reproduces: nothing of the paper, which shows no expert by itself; the figures are what its experts must have been.
 Time: about 2 minutes for each set of objects on 2 cores (`:laptop`, 256 environments x 60 s, four policies).
@@ -6,13 +6,15 @@ Expected: several times the goals a minute of the best yardstick on `train`, at 
 Command: python experiments/evaluate_expert.py --config=experiments/configs/evaluate_expert.py:laptop
 """
 
+import sys
+
 import evaluation_files as files
 import jax
 import launch
 from expert_files import build_env, load_expert, shoot
 from ml_collections import ConfigDict
 
-from dexgen_jax.evaluation import expert
+from dexgen_jax.evaluation import expert, tries
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog, atomic_write, to_json
@@ -31,13 +33,17 @@ def run(config: ConfigDict, log: RunLog) -> dict:
                 env, list(choices.values()), number, key, config.num_envs, steps
             )
         )
-        rows = {}
+        rows, tolerances = {}, getattr(env, "tolerances", None)  # fine rotation has none
         with log.progress(f"evaluating on {which}", len(choices), "policies") as bar:
             for number, name in enumerate(choices):
                 events = simulate(number, jax.random.PRNGKey(config.seed + 1))  # the same starts for all of them
-                rows[name] = expert.summarise(jax.device_get(events), names)
+                rows[name] = expert.summarise(jax.device_get(events), names, tolerances)
                 bar.advance(1, goals_per_minute=rows[name]["goals_per_minute"]["value"])
-        scores[which] = {"policies": rows, "comparison": expert.compare(rows)}
+        graph = expert.graph_quantiles(env.library)
+        scores[which] = {"policies": rows, "comparison": expert.compare(rows), "goal_graph": graph}
+        minutes = f"## Where the minutes go: {which}\n\n" + tries.table(rows["expert"]["tries"], graph)
+        print(minutes, file=sys.stderr)  # the last line of the output is the result
+        atomic_write(log.folder / f"minutes_{which.replace(',', '_')}.md", minutes)
         atomic_write(log.folder / "scores.json", to_json(scores, indent=2) + "\n")
     if curves := files.learning_curves(log.run_dir, config.expert):
         atomic_write(log.folder / "curve.svg", plots.learning(curves))

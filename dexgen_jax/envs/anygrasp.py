@@ -33,6 +33,7 @@ class AnygraspConfig:
     hold_steps: int = 5  # a goal counts once it is held this long: shaking passes through it by chance
     goal_steps: int = 100  # a goal not reached by then is given up for another: one hard goal must not stop an episode
     drop_distance: float = 0.10  # m from where grasps hold their objects
+    sees_all: bool = False  # the actor sees all that the simulator knows, and not only what the paper's does
     reward: RewardWeights = RewardWeights()
     style: StyleRanges = StyleRanges()
     curriculum: CurriculumConfig = CurriculumConfig()
@@ -53,6 +54,11 @@ class Anygrasp(HandTask):
         """The level after a rollout, from the means of its metrics."""
         return curriculum.advance(level, metrics["success"] * CONTROL_HZ * 60, self.config.curriculum)
 
+    @property
+    def tolerances(self) -> tuple[float, float, float]:
+        """Within which a goal counts: m, rad, rad rms."""
+        return self.config.position_tolerance, self.config.angle_tolerance, self.config.joint_tolerance
+
     def reset(self, rng: jax.Array, level: jax.Array | float = 1.0) -> State:
         """Puts an object into the hand at a random grasp of the library, in a world of its own.
 
@@ -65,7 +71,7 @@ class Anygrasp(HandTask):
         world = randomization.sample_world(key_world, thing, config.randomization, self._gravity_angle(level))
         physics, info = self._begin(key_begin, library.q[row], library.target[row], library.object_pose[row], world)
         info |= {
-            "origin": row, "goal": self._draw_goal(key_goal, row, level), "goal_age": jnp.zeros((), jnp.int32),
+            "origin": row, "goal": self._draw_goal(key_goal, row, physics, level), "goal_age": jnp.zeros((), jnp.int32),
             "held": jnp.zeros((), jnp.int32), "level": level, "style": rewards.draw_style(key_style, config.style),
         }  # fmt: skip
         zero, info = jnp.zeros(()), restarts.remember(info)
@@ -93,8 +99,9 @@ class Anygrasp(HandTask):
         # The next goal is near the grasp that was reached, or, when this one is given up, near the one before it.
         given_up = ~success & (held == 0) & (age >= config.goal_steps)
         origin, over = jnp.where(success, goal, info["origin"]), success | given_up
+        then = self._draw_goal(key_goal, origin, physics, level)
         info |= {
-            "rng": rng, "origin": origin, "goal": jnp.where(over, self._draw_goal(key_goal, origin, level), goal),
+            "rng": rng, "origin": origin, "goal": jnp.where(over, then, goal),
             "goal_age": jnp.where(over, 0, age), "held": jnp.where(success, 0, held), "goals": info["goals"] + success,
             "truncation": self._late(info, drop),
         }  # fmt: skip
@@ -113,25 +120,33 @@ class Anygrasp(HandTask):
     def _gravity_angle(self, level: jax.Array) -> jax.Array:
         return curriculum.gravity_angle(self.config.curriculum, self.config.randomization.gravity_angle, level)
 
-    def _draw_goal(self, key: jax.Array, row: jax.Array, level: jax.Array) -> jax.Array:
-        """Draws the row () of the goal to reach from grasp `row` ()."""
+    def _draw_goal(self, key: jax.Array, row: jax.Array, physics: PhysicsState, level: jax.Array) -> jax.Array:
+        """Draws the row () of the goal to reach from grasp `row` ().
+
+        How near goals are is measured from where the object really is, which may be far from where it should be.
+        """
         key_easy, *keys = jax.random.split(key, 1 + self.config.curriculum.nearest_of)
-        library, goals = self.library, jnp.stack([self.library.draw_goal(key, row) for key in keys])
-        error = jax.vmap(observations.goal_error, (None, None, 0, 0))(
-            library.q[row], library.object_pose[row], library.q[goals], library.object_pose[goals]
-        )
-        sizes = jax.vmap(observations.GoalError.sizes)(error)
+        goals = jnp.stack([self.library.draw_goal(key, row) for key in keys])
+        sizes = jax.vmap(lambda goal: self._error(physics, goal).sizes())(goals)
         return goals[curriculum.choose(key_easy, rewards.distance(sizes), level)]
 
     def _reached(self, sizes: tuple[jax.Array, jax.Array, jax.Array], level: jax.Array) -> jax.Array:
-        config, factor = self.config, curriculum.tolerance_factor(self.config.curriculum, level)
-        limits = (config.position_tolerance, config.angle_tolerance, config.joint_tolerance)
-        return jnp.all(jnp.stack(sizes) < factor * jnp.asarray(limits))
+        factor = curriculum.tolerance_factor(self.config.curriculum, level)
+        return jnp.all(jnp.stack(sizes) < factor * jnp.asarray(self.tolerances))
 
     def _observe(self, physics: PhysicsState, info: dict) -> dict[str, jax.Array]:
         error = self._error(physics, info["goal"])
         error = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
         seen = observations.actor(self.hand, info["reading"], info["target"], physics, error, info["world"])
-        seen = jnp.concatenate([seen, info["style"]]) if self.config.style.shown else seen
-        everything = observations.critic(seen, physics, physics.joints(self.hand), info["world"], info["held"])
-        return {"state": seen, "privileged_state": everything}
+        error = self._error(physics, info["goal"])
+        carry = observations.carry(self.hand, physics.joints(self.hand), physics.object_pose(self.hand), error)
+        grip = self.library.target[info["goal"]] - info["target"]  # what is left to the targets that hold the goal
+        hidden = observations.simulator(
+            self.hand, physics, info["world"], info["held"], info["goal_age"], jnp.concatenate([carry, grip])
+        )
+        style = info["style"] if self.config.style.shown else jnp.zeros(0, carry.dtype)
+        everything = jnp.concatenate([seen, hidden, style])
+        if not self.config.sees_all:
+            return {"state": jnp.concatenate([seen, style]), "privileged_state": everything}
+        advice = {"carry": carry / self.config.action_scale}
+        return {"state": everything, "privileged_state": everything, **advice}

@@ -37,6 +37,7 @@ class FineRotationConfig:
     hold_steps: int = 5  # control steps that such a turn must last: shaking passes through it by chance
     most_lead: float = 0.8  # rad: the marker waits for an object that stays behind, and is taken along by one ahead
     drop_distance: float = 0.10  # m from where grasps hold their objects
+    sees_all: bool = False  # the actor sees all that the simulator knows, and not only what the paper's does
     reward: RewardWeights = RewardWeights()
     randomization: RandomizationConfig = RandomizationConfig()
 
@@ -112,8 +113,16 @@ class FineRotation(HandTask):
         error = self._error(physics, info)
         error = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
         seen = observations.actor(self.hand, info["reading"], info["target"], physics, error, info["world"])
-        everything = observations.critic(seen, physics, physics.joints(self.hand), info["world"], info["turned"])
-        return {"state": seen, "privileged_state": everything}
+        q, pose = physics.joints(self.hand), physics.object_pose(self.hand)
+        carry = observations.carry(self.hand, q, pose, self._error(physics, info))
+        advice = jnp.concatenate([carry, self.library.target[info["goal"]] - info["target"]])
+        # The marker never rests, and no command is given up: its age tells nothing.
+        hidden = observations.simulator(self.hand, physics, info["world"], info["held"], jnp.zeros((), q.dtype), advice)
+        everything = jnp.concatenate([seen, hidden])
+        known = jnp.append(everything, info["turned"])
+        if not self.config.sees_all:
+            return {"state": seen, "privileged_state": known}
+        return {"state": everything, "privileged_state": known, "carry": carry / self.config.action_scale}
 
 
 def long_axis(thing: ObjectParams) -> jax.Array:

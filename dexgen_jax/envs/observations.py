@@ -1,8 +1,11 @@
 """What a policy sees: `state` for the actor, `privileged_state` for the critic.
 
 Experts never leave simulation (what leaves is their data), so besides proprioception and the goal relative to the
-present, as in the paper, the actor also sees the object and gravity. Nothing downstream depends on it. The critic sees
-everything.
+present, as in the paper, the actor also sees the object and gravity, and may see all that the simulator knows. Nothing
+downstream depends on it. The critic sees everything.
+
+New entries come at the end, so that a policy that saw less can go on with more (`experts.training.widen`); only the two
+factors of style stand behind them.
 """
 
 import jax
@@ -11,10 +14,19 @@ from flax import struct
 
 from dexgen_jax.hand import kinematics, rotation
 from dexgen_jax.hand.description import Hand
+from dexgen_jax.objects.distance import signed_distance
+from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics.engine import PhysicsState
 from dexgen_jax.physics.world import STANDARD_GRAVITY, World
 
 _DECIMETRE = 10.0  # positions are about 0.05 m: in decimetres the network sees numbers near 1
+_SIGHT = 0.05  # m: a surface further away than this is just far
+_STEP = 5e-4  # m, of the differences that make a normal
+_CARRY = (0.02, 0.4)  # m and rad of the way to the goal that `carry` looks ahead
+_DAMPING = 0.01  # m/rad, as in `kinematics.inverse_kinematics`
+# The corners of a tetrahedron: the least that central differences need. Differences, because the gradient of a signed
+# distance is not a number inside a box, where the distance beyond its faces is 0.
+_CORNERS = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
 
 
 @struct.dataclass
@@ -57,13 +69,53 @@ def actor(
     ])  # fmt: skip
 
 
-def critic(seen: jax.Array, physics: PhysicsState, q: jax.Array, world: World, held: jax.Array) -> jax.Array:
-    """The actor's view `seen` and what only a simulator knows, (d + ...,)."""
+def simulator(
+    hand: Hand, physics: PhysicsState, world: World, held: jax.Array, goal_age: jax.Array, advice: jax.Array
+) -> jax.Array:
+    """What only a simulator knows, (d,): true joints, forces, the world, and where the surface is around the keypoints.
+
+    `advice` (m,) is what geometry says of the way to the goal, see `carry`. `held` () and `goal_age` () count the
+    control steps in which the goal has been held, and since it was set: without its age, a goal that is given up for
+    another is a surprise to the critic, and an actor that is stuck stays so.
+    """
+    q, pose = physics.joints(hand), physics.object_pose(hand)
+    distance, normal = surface(world.object, pose, kinematics.keypoints(hand, q))
     return jnp.concatenate([
-        seen, q, physics.torque, jnp.tanh(physics.touch), world.push,
+        q, physics.torque, jnp.tanh(physics.touch), world.push,
         jnp.stack([world.mass * 5.0, world.object_friction, world.hand_friction, world.kp_scale, world.kd_scale]),
-        held[None].astype(jnp.float32),
+        jnp.minimum(distance, _SIGHT) / _SIGHT, normal.reshape(-1),
+        jnp.stack([0.1 * held.astype(q.dtype), 0.01 * goal_age.astype(q.dtype)]), advice,
     ])  # fmt: skip
+
+
+def carry(hand: Hand, q: jax.Array, object_pose: jax.Array, error: GoalError) -> jax.Array:
+    """The change of the joints (n,) [rad] that would carry the object toward its goal if the fingertips stuck to it.
+
+    To first order and by damped least squares, dq = J^T (J J^T + damping^2 I)^-1 (position + rotation x arm), for at
+    most `_CARRY` of the way. It knows no contacts: what to make of it is the policy's to learn.
+    """
+    shift, turn = (
+        part * jnp.minimum(1.0, most / (jnp.linalg.norm(part) + 1e-6))
+        for part, most in zip((error.position, error.rotation), _CARRY, strict=True)
+    )
+    arms = kinematics.keypoints(hand, q)[: hand.num_tips] - object_pose[None, :3]
+    wish = shift[None] + jnp.cross(turn[None], arms)
+    jacobian = kinematics.keypoint_jacobian(hand, q)[: hand.num_tips].reshape(-1, hand.num_joints)
+    square = jacobian @ jacobian.T + _DAMPING**2 * jnp.eye(jacobian.shape[0], dtype=jacobian.dtype)
+    return jacobian.T @ jnp.linalg.solve(square, wish.reshape(-1))
+
+
+def surface(thing: ObjectParams, pose: jax.Array, points: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Signed distance (N,) [m] of `points` (N, 3) from an object at `pose` (7,), and its outward normal (N, 3) there.
+
+    All in the palm frame; on an object's inner ridge, where there is no normal, it is short or zero.
+    """
+    local = rotation.rotate(rotation.conjugate(pose[3:])[None], points - pose[None, :3])
+    corners = jnp.asarray(_CORNERS, local.dtype)
+    around = jnp.concatenate([local[None], local[None] + _STEP * corners[:, None]])
+    distance = signed_distance(thing, around.reshape(-1, 3)).reshape(around.shape[:2])
+    normal = jnp.einsum("cp,ci->pi", distance[1:], corners) / (4 * _STEP)
+    return distance[0], rotation.rotate(pose[None, 3:], normal)
 
 
 def _extent(world: World) -> jax.Array:

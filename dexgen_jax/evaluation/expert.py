@@ -1,4 +1,4 @@
-"""How good an expert is: goals a minute and hold time, split by object, by gravity and by how far the goal was.
+"""How good an expert is: goals a minute and hold time, split by object and by gravity, and where its minutes go.
 
 Yardsticks that learned nothing stand beside it, in the same starts: a still hand, random motion, and joints that go
 straight to the goal's. All of them run in one compiled program.
@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from brax.envs.base import Env, State
 from flax import struct
-from scipy import stats
 
-from dexgen_jax.envs import observations, rewards
+from dexgen_jax.envs import observations
 from dexgen_jax.evaluation import intervals
+from dexgen_jax.evaluation import tries as all_tries
 from dexgen_jax.experts import rollout
 from dexgen_jax.experts.networks import Expert
+from dexgen_jax.grasps.library import GraspLibrary
 from dexgen_jax.hand import kinematics
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.physics.world import PALM_UP
@@ -26,7 +27,6 @@ from dexgen_jax.physics.world import PALM_UP
 Actor = Callable[[State, jax.Array], jax.Array]  # (batch of states, key) -> actions
 
 SECTORS = {"palm up": (0.0, 60.0), "sideways": (60.0, 120.0), "palm down": (120.0, 180.1)}  # degrees from palm-up
-DISTANCES = (0.0, 3.0, 4.5, 6.0, np.inf)  # of goals, in units of `rewards.distance`
 
 
 @struct.dataclass
@@ -40,7 +40,9 @@ class Events:
     given_up: jax.Array  # bool, the goal was not reached in its time
     object: jax.Array  # int32
     angle: jax.Array  # degrees between gravity and palm-up's
-    distance: jax.Array  # of the goal when it was set, in units of `rewards.distance`
+    goal_age: jax.Array  # int32, control steps since the goal was set, this one included
+    asked: jax.Array  # (..., 3) how far the goal was when it was set: m, rad, rad rms
+    left: jax.Array  # (..., 3) how far it is now
     tip_speed: jax.Array  # m/s, mean over the fingertips
     turning: jax.Array  # speed of turning over the commanded one: 1 as asked, -1 the other way; 0 in other tasks
 
@@ -65,15 +67,13 @@ def simulate(env: Env, choices: Sequence[Actor], which: jax.Array, key: jax.Arra
     """Runs the actor of number `which` () in `num_envs` environments for `steps` control steps."""
     key_start, key_steps = jax.random.split(key)
 
-    def goal_distance(state: State) -> jax.Array:
-        goal, info = state.info["goal"], state.info
-        error = observations.goal_error(
-            info["q"], info["object_pose"], env.library.q[goal], env.library.object_pose[goal]
-        )
-        return rewards.distance(error.sizes())
+    def far(state: State, goal: jax.Array) -> jax.Array:
+        info, library = state.info, env.library
+        error = observations.goal_error(info["q"], info["object_pose"], library.q[goal], library.object_pose[goal])
+        return jnp.stack(error.sizes())
 
-    def step(carry: tuple[State, jax.Array], key: jax.Array) -> tuple[tuple[State, jax.Array], Events]:
-        state, distance = carry
+    def step(carry: tuple[State, jax.Array, jax.Array], key: jax.Array) -> tuple[tuple, Events]:
+        state, age, asked = carry
         action = jnp.clip(jax.lax.switch(which, choices, state, key), -1.0, 1.0)
         then, reached = jax.vmap(lambda s, a: rollout.auto_reset_step(env, s, a))(state, action)
         goal, over = reached.metrics["success"] > 0, rollout.ended(reached)
@@ -83,15 +83,17 @@ def simulate(env: Env, choices: Sequence[Actor], which: jax.Array, key: jax.Arra
         cosine = gravity @ up / jnp.linalg.norm(gravity, axis=-1)
         events = Events(
             goal=goal, drop=reached.done > 0, blown_up=reached.metrics["blown_up"] > 0, ended=over,
-            given_up=given_up,
-            object=env.library.object_index[state.info["goal"]], distance=distance,
+            given_up=given_up, object=env.library.object_index[state.info["goal"]],
+            goal_age=age + 1, asked=asked, left=jax.vmap(far)(reached, state.info["goal"]),
             angle=jnp.degrees(jnp.arccos(jnp.clip(cosine, -1.0, 1.0))),
             tip_speed=_tip_speed(env, state.info["q"], reached.info["q"]), turning=_turning(state, reached),
         )  # fmt: skip
-        return (then, jnp.where(goal | over | given_up, jax.vmap(goal_distance)(then), distance)), events
+        new = goal | over | given_up
+        asked = jnp.where(new[:, None], jax.vmap(far)(then, then.info["goal"]), asked)
+        return (then, jnp.where(new, 0, age + 1), asked), events
 
     state = jax.vmap(env.reset)(jax.random.split(key_start, num_envs))
-    carry = (state, jax.vmap(goal_distance)(state))
+    carry = (state, jnp.zeros(num_envs, jnp.int32), jax.vmap(far)(state, state.info["goal"]))
     return jax.lax.scan(step, carry, jax.random.split(key_steps, steps))[1]
 
 
@@ -107,8 +109,13 @@ def _turning(state: State, reached: State) -> jax.Array:
     return reached.metrics["turned"] * CONTROL_HZ / jnp.abs(state.info["command"])
 
 
-def summarise(events: Events, object_names: Sequence[str]) -> dict[str, Any]:
-    """One policy's figures, plain values, with 95% intervals; groups in which nothing happened are left out."""
+def summarise(
+    events: Events, object_names: Sequence[str], tolerances: Sequence[float] | None = None
+) -> dict[str, Any]:
+    """One policy's figures, plain values, with 95% intervals; groups in which nothing happened are left out.
+
+    `tolerances` (3,) [m, rad, rad rms] are those of the task's goals, if they are held places.
+    """
     events = jax.tree.map(np.asarray, events)
     by_object = {name: events.object == i for i, name in enumerate(object_names)}
     by_gravity = {name: (low <= events.angle) & (events.angle < high) for name, (low, high) in SECTORS.items()}
@@ -120,8 +127,33 @@ def summarise(events: Events, object_names: Sequence[str]) -> dict[str, Any]:
         "dispersion": intervals.dispersion(events.drop.sum(0)),
         "by_object": {name: _row(events, group) for name, group in by_object.items() if group.any()},
         "by_gravity": {name: _row(events, group) for name, group in by_gravity.items() if group.any()},
-        "by_goal_distance": _by_distance(events),
+        "tries": _tries(events, object_names, tolerances),
     }
+
+
+def _tries(events: Events, object_names: Sequence[str], tolerances: Sequence[float] | None) -> dict[str, Any]:
+    found = all_tries.collect(events)
+    families = np.array([name.split("_")[0] for name in object_names])[found.object]
+    groups = {
+        "family": {str(name): families == name for name in dict.fromkeys(families)},
+        "gravity": {
+            name: (low <= found.angle) & (found.angle < high) for name, (low, high) in SECTORS.items()
+        },
+    }  # fmt: skip
+    return all_tries.summarise(found, groups, tolerances) if len(found) else {}
+
+
+def graph_quantiles(library: GraspLibrary) -> dict[str, dict[str, float]]:
+    """Quantiles of how far the goals of a library are from the grasps they are goals of, see `tries`."""
+
+    @jax.jit
+    def sizes(start: jax.Array, goal: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        error = jax.vmap(observations.goal_error)(
+            library.q[start], library.object_pose[start], library.q[goal], library.object_pose[goal]
+        )
+        return jax.vmap(observations.GoalError.sizes)(error)
+
+    return all_tries.graph_quantiles(library, sizes)
 
 
 def _row(events: Events, group: np.ndarray) -> dict[str, Any]:
@@ -132,28 +164,6 @@ def _row(events: Events, group: np.ndarray) -> dict[str, Any]:
         "goals_per_minute": dataclasses.asdict(intervals.rate(goals, seconds / 60)),
         "hold_time": dataclasses.asdict(intervals.hold_time(drops, seconds)),
     }  # fmt: skip
-
-
-def _by_distance(events: Events) -> list[dict[str, Any]]:
-    """How many of the goals that were set were reached, by their distance; those still open at the end do not count."""
-    closed, rows = events.goal | events.ended | events.given_up, []
-    for low, high in zip(DISTANCES[:-1], DISTANCES[1:], strict=True):
-        group = closed & (low <= events.distance) & (events.distance < high)
-        tries, reached = int(group.sum()), int((group & events.goal).sum())
-        if tries:
-            share = dataclasses.asdict(proportion(reached, tries))
-            rows.append({"from": low, "to": high, "goals_set": tries, "reached": reached, "share": share})
-    return rows
-
-
-def proportion(successes: int, tries: int, confidence: float = 0.95) -> intervals.Estimate:
-    """A share with its exact interval. Source: Clopper and Pearson 1934, doi:10.2307/2331986."""
-    if not 0 <= successes <= tries or tries == 0:
-        raise ValueError(f"a share needs 0 <= successes <= tries and tries > 0, got {successes} of {tries}")
-    tail = (1 - confidence) / 2
-    low = stats.beta.ppf(tail, successes, tries - successes + 1) if successes else 0.0
-    high = stats.beta.ppf(1 - tail, successes + 1, tries - successes) if successes < tries else 1.0
-    return intervals.Estimate(successes / tries, float(low), float(high))
 
 
 def compare(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:

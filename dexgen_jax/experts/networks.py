@@ -1,6 +1,7 @@
 """The expert's networks: a Gaussian actor on `state`, a critic on `privileged_state`, and the normaliser of both.
 
-An actor may also look back: then a small encoder turns `history` into features that stand beside its `state`.
+An actor may also look back: then a small encoder turns `history` into features that stand beside its `state`. And it
+may be given an action to begin with, `carry`, which it takes a learned share of and adds its own to.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from flax import struct
 
 from dexgen_jax import checkpoints, pretrained
 
+_FIRST_SHARE = 0.1  # of `carry` in the action of a new policy, for each joint: more of it shakes the object loose
 _HISTORY_WIDTHS = (128, 32)  # hidden layer of the history's encoder, and what it hands to the actor
 _STORED_AS = {"state": "stats", "history": "stats_history"}  # an expert's normalisers in its file
 _CLIP = 5.0  # standard deviations: one wild contact must not blow up a forward pass
@@ -24,14 +26,19 @@ _CLIP = 5.0  # standard deviations: one wild contact must not blow up a forward 
 class RunningStats:
     """Mean and variance of everything seen so far, feature by feature."""
 
-    count: jax.Array  # ()
+    count: jax.Array  # (d,): a feature may be newer than others
     mean: jax.Array  # (d,)
     m2: jax.Array  # (d,), sum of squared deviations
 
     @classmethod
     def zeros(cls, size: int) -> "RunningStats":
-        few = 1e-4
-        return cls(jnp.float32(few), jnp.zeros(size, jnp.float32), jnp.full(size, few, jnp.float32))
+        few = lambda: jnp.full(size, 1e-4, jnp.float32)
+        return cls(few(), jnp.zeros(size, jnp.float32), few())
+
+    @classmethod
+    def read(cls, count: jax.Array, mean: jax.Array, m2: jax.Array) -> "RunningStats":
+        """Statistics from a file; older files have one count () for all features."""
+        return cls(jnp.broadcast_to(count, mean.shape), mean, m2)
 
     def update(self, batch: jax.Array, axis_name: str | None = None) -> "RunningStats":
         """Merges a batch (..., d), and with `axis_name` those of all devices, by the parallel variance formula.
@@ -64,6 +71,7 @@ class NetworkConfig:
     critic: tuple[int, ...] = (256, 128, 64)
     log_std: tuple[float, float, float] = (-1.2, -3.0, 0.0)  # start, lower and upper bound
     history: int = 0  # control steps of `envs.history` that the actor encodes; 0: its environment has none
+    carries: bool = False  # adds a learned share of `carry`, the action that geometry suggests, to the actor's
 
 
 def elu(x: jax.Array) -> jax.Array:
@@ -136,6 +144,7 @@ class ActorCritic:
             "critic": self._critic.init(key_critic, jnp.zeros(obs_sizes["privileged_state"])),
             "log_std": jnp.full(self.action_size, self.config.log_std[0], jnp.float32),
             **encoder,
+            **({"carry": jnp.full(self.action_size, _FIRST_SHARE, jnp.float32)} if self.config.carries else {}),
         }
 
     def policy(self, params: dict, stats: dict[str, RunningStats], obs: dict[str, jax.Array]) -> Gaussian:
@@ -146,6 +155,9 @@ class ActorCritic:
             past = self._encoder.apply(params["history"], stats["history"].normalize(obs["history"]))
             seen = jnp.concatenate([seen, past], axis=-1)
         mean = self._actor.apply(params["actor"], seen)
+        if self.config.carries:
+            self._require_carry(obs)
+            mean += jnp.broadcast_to(params["carry"], mean.shape) * obs["carry"]
         return Gaussian(mean, jnp.clip(params["log_std"], *self.config.log_std[1:]))
 
     def value(self, params: dict, stats: dict[str, RunningStats], obs: dict[str, jax.Array]) -> jax.Array:
@@ -158,6 +170,13 @@ class ActorCritic:
             raise ValueError(
                 f"this policy looks back over {self.config.history} control steps, and the observations are "
                 f"{', '.join(obs)}: wrap its environment in dexgen_jax.envs.history.History"
+            )
+
+    def _require_carry(self, obs: dict) -> None:
+        if "carry" not in obs:
+            raise ValueError(
+                f"this policy builds on the action `carry`, and the observations are {', '.join(obs)}: set sees_all in "
+                "the config of its task"
             )
 
     @property
@@ -178,13 +197,14 @@ class Expert:
     """A trained policy, complete: network, parameters and normaliser."""
 
     config: dict = struct.field(pytree_node=False)
-    params: dict  # actor, log_std, and the history's encoder if there is one
+    params: dict  # actor, log_std, and if there are any the history's encoder and the share of `carry`
     stats: dict[str, RunningStats]  # of what the actor sees
 
     def act(self, obs: dict[str, jax.Array], key: jax.Array | None = None) -> jax.Array:
         """The action (n,) for one observation; the distribution's mean, or a sample if `key` is given."""
         widths, log_std = tuple(self.config["actor"]), tuple(self.config["log_std"])
-        shape = NetworkConfig(actor=widths, log_std=log_std, history=self.history)
+        carries = self.config.get("carries", False)
+        shape = NetworkConfig(actor=widths, log_std=log_std, history=self.history, carries=carries)
         networks = ActorCritic(shape, self.params["log_std"].shape[0])
         gaussian = networks.policy(self.params, self.stats, obs)
         return gaussian.mean if key is None else gaussian.sample(key)
@@ -208,7 +228,9 @@ class Expert:
         config = {"actor": list(shape.actor), "log_std": list(shape.log_std), "task": task, "made": made}
         if shape.history:
             config["history"] = shape.history
-        acting = {name: params[name] for name in ("actor", "log_std", "history") if name in params}
+        if shape.carries:
+            config["carries"] = True
+        acting = {name: params[name] for name in ("actor", "log_std", "history", "carry") if name in params}
         return cls(config, acting, {name: stats[name] for name in ("state", "history") if name in stats})
 
     def save(self, folder: str | Path) -> None:
@@ -224,5 +246,5 @@ class Expert:
         """
         config, tree = checkpoints.load_weights(pretrained.find("expert", folder))
         tree = jax.tree.map(jnp.asarray, tree)
-        stats = {name: RunningStats(**tree[stored]) for name, stored in _STORED_AS.items() if stored in tree}
+        stats = {name: RunningStats.read(**tree[stored]) for name, stored in _STORED_AS.items() if stored in tree}
         return cls(config, tree["params"], stats)

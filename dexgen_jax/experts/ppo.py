@@ -32,6 +32,7 @@ class PPOConfig:
     learning_rate_range: tuple[float, float] = (1e-5, 2e-3)
     target_kl: float = 0.02  # nat between the policy that acted and the one that learned
     critic_learning_rate: float = 1e-3  # fixed: no divergence bounds the critic
+    critic_first: int = 0  # iterations at the start in which only the critic learns: a new one misleads a good actor
     discount: float = 0.99
     trace: float = 0.95
     clip: float = 0.2
@@ -126,10 +127,13 @@ def learn(
     The statistics move last: all of an iteration sees those that the rollout was made with.
     """
     batch = _prepare(networks, config, state, steps, axis_name)
-    learner = (state.params, state.optimizer, state.learning_rate)
-    (params, optimizer, rate), losses = _learn(networks, config, state.stats, batch, learner, key, axis_name)
+    acts = state.step >= config.critic_first
+    rate = jnp.where(acts, state.learning_rate, 0.0)
+    learner = (state.params, state.optimizer)
+    (params, optimizer), losses = _learn(networks, config, state.stats, batch, learner, rate, key, axis_name)
     stats = {name: s.update(steps.obs[name], axis_name) for name, s in state.stats.items()}
     metrics = {name: value.mean() for name, value in losses.items()}
+    rate = jnp.where(acts, _next_rate(config, state.learning_rate, metrics["kl"]), state.learning_rate)
     metrics |= {"learning_rate": rate, "std": jnp.exp(params["log_std"]).mean()}
     return state.replace(params=params, optimizer=optimizer, stats=stats, learning_rate=rate), metrics
 
@@ -173,14 +177,15 @@ def _learn(
     stats: dict,
     batch: Batch,
     learner: tuple,
+    rate: jax.Array,
     key: jax.Array,
     axis_name: str | None,
 ) -> tuple[tuple, dict[str, jax.Array]]:
-    """All epochs of all minibatches; `learner` is (parameters, optimiser, learning rate)."""
+    """All epochs of all minibatches; `learner` is (parameters, optimiser), `rate` () the actor's step size."""
     optimizer = _optimizer(config)
 
     def minibatch(learner: tuple, rows: jax.Array) -> tuple[tuple, dict[str, jax.Array]]:
-        params, moments, rate = learner
+        params, moments = learner
         part = jax.tree.map(lambda x: x[rows], batch)
         grads, report = jax.grad(_loss, has_aux=True)(params, networks, config, stats, part)
         if axis_name is not None:
@@ -190,15 +195,19 @@ def _learn(
         params = {
             name: jax.tree.map(lambda p, u, r=rates[name]: p - r * u, params[name], updates[name]) for name in params
         }  # fmt: skip
-        rate = jnp.where(report["kl"] > 2 * config.target_kl, rate / 1.5, rate)
-        rate = jnp.where(report["kl"] < 0.5 * config.target_kl, rate * 1.5, rate)
-        return (params, moments, jnp.clip(rate, *config.learning_rate_range)), report
+        return (params, moments), report
 
     def epoch(learner: tuple, key: jax.Array) -> tuple[tuple, dict[str, jax.Array]]:
         rows = jax.random.permutation(key, batch.advantage.shape[0]).reshape(config.minibatches, -1)
         return jax.lax.scan(minibatch, learner, rows)
 
     return jax.lax.scan(epoch, learner, jax.random.split(key, config.epochs))
+
+
+def _next_rate(config: PPOConfig, rate: jax.Array, kl: jax.Array) -> jax.Array:
+    """The actor's next step size (), from the mean divergence of an iteration: that of a minibatch is mostly noise."""
+    factor = jnp.where(kl > 2 * config.target_kl, 1 / 1.5, jnp.where(kl < 0.5 * config.target_kl, 1.5, 1.0))
+    return jnp.clip(rate * factor, *config.learning_rate_range)
 
 
 def _loss(

@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from dexgen_jax.experts import ppo
-from dexgen_jax.experts.networks import ActorCritic, Expert
+from dexgen_jax.experts.networks import ActorCritic, Expert, RunningStats
 from dexgen_jax.experts.ppo import PPOConfig, TrainState
 
 _AXIS = "data"
@@ -71,8 +71,10 @@ def on(
 def start_from(state: TrainState, expert: Expert) -> TrainState:
     """A new run with the policy and the normaliser of a trained expert; its critic is learned anew.
 
-    Raises ValueError if the expert's networks or its observation have other sizes.
+    The expert may have seen less, if what it saw comes first: it acts as before, and learns to use the rest. Raises
+    ValueError if its networks have other sizes, or if it saw more.
     """
+    expert = widen(expert, state.stats["state"].mean.shape[0])
     new = {**state.params, **expert.params}, {**state.stats, **expert.stats}
     old = state.params, state.stats
     leaves = jax.tree_util.tree_leaves_with_path
@@ -81,8 +83,25 @@ def start_from(state: TrainState, expert: Expert) -> TrainState:
         was, is_now = (size.get(differing[0], "nothing") for size in sizes)
         raise ValueError(
             f"the expert to start from has {was} at {differing[0]} where this training has {is_now}: give it the "
-            "widths, the history and the style.shown that the expert was trained with"
+            "widths, the history, the style.shown, the sees_all and the carries that the expert was trained with"
         )
     place = lambda x, like: jax.device_put(jnp.asarray(x, like.dtype), like.sharding)
     params, stats = jax.tree.map(place, new, old)
     return state.replace(params=params, stats=stats)
+
+
+def widen(expert: Expert, size: int) -> Expert:
+    """The same policy on an observation of `size` entries, of which it ignores those behind the ones it knows.
+
+    Their weights are zero and their statistics new, so learning begins with the old actions. An expert that looks back
+    or is shown a style has something else behind them and stays as it is; so does one that sees as much, or more.
+    """
+    known = expert.stats["state"].mean.shape[0]
+    if expert.history or expert.config["made"].get("style", {}).get("shown") or known >= size:
+        return expert
+    fresh = RunningStats.zeros(size - known)
+    stats = jax.tree.map(lambda old, new: jnp.concatenate([old, new]), expert.stats["state"], fresh)
+    layers = expert.params["actor"]["params"]
+    first = {**layers["Dense_0"], "kernel": jnp.pad(layers["Dense_0"]["kernel"], ((0, size - known), (0, 0)))}
+    actor = {"params": {**layers, "Dense_0": first}}
+    return expert.replace(params={**expert.params, "actor": actor}, stats={**expert.stats, "state": stats})

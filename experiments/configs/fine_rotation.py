@@ -2,7 +2,8 @@
 
 Reproduces: the fine-grained manipulation of arXiv:2502.04307, section III-B (mode "precision rotation").
 Command: python experiments/anygrasp_ppo.py --config=experiments/configs/fine_rotation.py:laptop
-A new policy learns to hold first; with --config.start_from=shipped it goes on from the Anygrasp expert.
+A new policy learns to hold first; with --config.start_from=shipped --config.env.sees_all=True
+--config.network.carries=True it goes on from the Anygrasp expert.
 
 Measured on 2 cores:
     smoke   30 s
@@ -31,6 +32,6 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.objects = "cylinder_40_90" if size == "smoke" else ELONGATED
     changes = {"reward.success": 5.0}  # a turn is less than a goal of Anygrasp
     if size == "shipped":
-        config.start_from, config.ppo.num_envs, changes["hold_steps"] = "shipped", 1024, 1
+        config.start_from, config.ppo.num_envs, changes["hold_steps"] = "runs/expert_held/expert", 1024, 1
     config.env = fill(FineRotationConfig(), changes)
     return config

@@ -205,6 +205,24 @@ def test_grasps_that_do_not_belong_to_the_engine_are_refused(engine, library):
         load(library.replace(object_index=library.object_index + 6))
 
 
+def test_an_actor_that_sees_all_sees_what_it_saw_before_and_then_the_rest(make_env, env, few, moved):
+    shown = make_env({"sees_all": True})
+    action, after = moved
+    more = jax.jit(jax.vmap(shown.step))(few, action).obs
+    (known,), (all_of_it,) = env.observation_size["state"], shown.observation_size["state"]
+    np.testing.assert_array_equal(more["state"][:, :known], after.obs["state"])
+    # joints, torques, touch, push, five of the world, distance and normal at eight keypoints, how long held and set,
+    # and for the joints and their targets the way that geometry suggests
+    assert all_of_it == known + 2 * 16 + len(env.hand.touch_names) + 3 + 5 + 8 + 24 + 2 + 2 * 16
+    np.testing.assert_array_equal(more["state"][:, known : known + 16], after.info["q"])
+    np.testing.assert_array_equal(more["privileged_state"], after.obs["privileged_state"])
+    np.testing.assert_array_equal(more["privileged_state"], more["state"])
+    np.testing.assert_allclose(more["state"][:, -33], 0.01)  # the first control step of this goal
+    np.testing.assert_allclose(more["state"][:, -32:-16], 0.15 * more["carry"], rtol=1e-5)  # as an action, too
+    grip = env.library.target[after.info["goal"]] - after.info["target"]
+    np.testing.assert_allclose(more["state"][:, -16:], grip, atol=1e-6)
+
+
 def test_a_policy_is_shown_its_style_if_it_is_to_learn_all(make_env, env):
     shown = make_env({"style": {"tip_speed": (0.0, 3.0), "shown": True}})
     for name, (size,) in env.observation_size.items():

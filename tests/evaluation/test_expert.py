@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.stats
 from fake_env import FakeEnv
 
 from dexgen_jax.evaluation import expert as evaluation
@@ -67,14 +66,26 @@ def test_goals_are_counted_as_the_task_counts_them(simulated):
     np.testing.assert_array_equal(simulated["zero action"].goal.sum(0), STEPS // 5)
 
 
+def test_every_goal_has_its_age_and_distance(env, simulated):
+    one = simulated["zero action"]
+    np.testing.assert_array_equal(one.goal_age, np.tile((np.arange(STEPS) % 5 + 1)[:, None], (1, ENVS)))
+    again = one.asked.reshape(STEPS // 5, 5, ENVS, 3)
+    np.testing.assert_array_equal(again, again[:, :1].repeat(5, 1))  # as it was when the goal was set
+    # All of the grasps are at the middle of the joints, and the last step of a goal is where the next one starts.
+    joints = np.sqrt(np.mean((0.05 * np.ones(16)) ** 2))
+    assert (one.left[..., 2] < joints + 0.01).all() and (one.left[..., 2] > 0).all()
+
+
 def events():
     """Two environments for four steps, by hand: object 0 palm up, object 1 palm down; a goal each, and one drop."""
     flags = lambda *where: np.array([[(t, e) in where for e in range(2)] for t in range(4)])
+    angle = 0.4 * np.array([[2.0, 5.0], [2.0, 5.0], [4.0, 5.0], [4.0, 2.5]])  # rad: units of `rewards.distance`
+    asked = np.stack([np.zeros((4, 2)), angle, np.zeros((4, 2))], axis=-1)
     return Events(
         goal=flags((1, 0), (2, 1)), drop=flags((3, 1)), blown_up=flags(), ended=flags((3, 1)), given_up=flags(),
         object=np.tile([0, 1], (4, 1)), angle=np.tile([10.0, 170.0], (4, 1)),
-        distance=np.array([[2.0, 5.0], [2.0, 5.0], [4.0, 5.0], [4.0, 2.5]]), tip_speed=np.full((4, 2), 0.5),
-        turning=np.zeros((4, 2)),
+        goal_age=np.array([[1, 1], [2, 2], [1, 3], [2, 1]]), asked=asked, left=asked / 2,
+        tip_speed=np.full((4, 2), 0.5), turning=np.zeros((4, 2)),
     )  # fmt: skip
 
 
@@ -87,10 +98,12 @@ def test_splits_by_hand():
     assert set(row["by_object"]) == {"cube", "rod"} and set(row["by_gravity"]) == {"palm up", "palm down"}
     assert row["by_object"]["rod"]["drops"] == row["by_gravity"]["palm down"]["drops"] == 1
     np.testing.assert_allclose(row["by_object"]["cube"]["goals_per_minute"]["value"], 150)
-    # Goals set at 2 and 5 were reached, the one at 2.5 was lost with the object, the one at 4 is still open.
-    near, far = row["by_goal_distance"]
-    assert (near["from"], near["goals_set"], near["reached"]) == (0.0, 2, 1)
-    assert (far["from"], far["goals_set"], far["reached"]) == (4.5, 1, 1)
+    # Goals set at 2 and 5 units were reached, the one at 2.5 was lost with the object, the one at 4 is still open.
+    near, far = (row["tries"]["by"]["distance"][name] for name in ("0 to 3", "4.5 to 6"))
+    assert (near["tries"], near["reached"], near["dropped"]) == (2, 1, 1)
+    assert (far["tries"], far["reached"]) == (1, 1)
+    assert {name: one["tries"] for name, one in row["tries"]["by"]["family"].items()} == {"cube": 1, "rod": 2}
+    assert {name: one["tries"] for name, one in row["tries"]["by"]["gravity"].items()} == {"palm up": 1, "palm down": 2}
 
 
 def test_how_fast_an_object_turns_is_told_by_what_was_asked():
@@ -124,16 +137,6 @@ def test_splits_add_up(simulated):
         for name in ("goals", "drops"):
             assert sum(part[name] for part in row[split].values()) == row[name]
         np.testing.assert_allclose(sum(part["seconds"] for part in row[split].values()), row["seconds"])
-
-
-def test_a_proportion_by_its_definition():
-    share = evaluation.proportion(3, 10)
-    # At the bounds, as many or more (fewer) successes have a chance of 2.5%.
-    np.testing.assert_allclose(scipy.stats.binom.sf(2, 10, share.low), 0.025, rtol=1e-6)
-    np.testing.assert_allclose(scipy.stats.binom.cdf(3, 10, share.high), 0.025, rtol=1e-6)
-    assert evaluation.proportion(0, 5).low == 0 and evaluation.proportion(5, 5).high == 1
-    with pytest.raises(ValueError, match="got 3 of 0"):
-        evaluation.proportion(3, 0)
 
 
 def test_the_comparison_is_with_the_best_yardstick():

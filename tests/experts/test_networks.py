@@ -35,6 +35,19 @@ def test_statistics_over_devices_are_those_of_the_whole(data):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a[device], b, rtol=1e-4), shared, whole)  # noqa: B023
 
 
+def test_a_feature_that_came_later_has_statistics_of_its_own(data):
+    """Beside features that were seen for long, a new one must not move as slowly as they do."""
+    old, new = RunningStats.zeros(2), RunningStats.zeros(1)
+    for part in data:
+        old = old.update(jnp.asarray(part[:, :2]))
+    both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), old, new).update(jnp.asarray(data[0]))
+    np.testing.assert_allclose(both.count, [270, 270, 30], rtol=1e-4)
+    np.testing.assert_allclose(both.mean[2], data[0, :, 2].mean(), rtol=1e-4)
+    np.testing.assert_allclose(both.m2[2] / both.count[2], data[0, :, 2].var(), rtol=2e-2)
+    older_file = RunningStats.read(jnp.float32(7.0), both.mean, both.m2)  # one count for all
+    np.testing.assert_array_equal(older_file.count, [7, 7, 7])
+
+
 def test_normalised_data_have_no_mean_and_unit_variance_and_outliers_are_cut(data):
     stats = RunningStats.zeros(3).update(jnp.asarray(data))
     normal = stats.normalize(jnp.asarray(data))
@@ -112,6 +125,23 @@ def test_an_expert_acts_the_same_after_it_was_saved_and_read(learned, tmp_path):
     assert Expert.of(NETWORKS, params, stats, {}, "fine_rotation").task == "fine_rotation"
     one = jax.jit(lambda o: back.act({"state": o}))(obs["state"][0])
     np.testing.assert_allclose(one, back.act(obs)[0], rtol=1e-5)
+
+
+def test_an_actor_may_build_on_an_action_that_it_is_given(learned, tmp_path):
+    networks = ActorCritic(NetworkConfig(actor=(8,), critic=(8,), carries=True), 3)
+    fresh = networks.init(jax.random.PRNGKey(0), SIZES | {"carry": 3})
+    np.testing.assert_allclose(fresh["carry"], 0.1)
+    params, stats = learned
+    obs, given = {"state": jnp.ones((2, 5))}, jnp.array([[1.0, -2.0, 0.0], [0.5, 0.0, 4.0]])
+    shares = jnp.array([0.1, 0.2, 0.3])
+    expert = Expert.of(networks, params | {"carry": shares}, stats, made={})
+    own = Expert.of(NETWORKS, params, stats, made={}).act(obs)
+    np.testing.assert_allclose(expert.act(obs | {"carry": given}) - own, given * shares[None], atol=1e-6)
+    expert.save(tmp_path)
+    back = Expert.from_pretrained(tmp_path)
+    np.testing.assert_array_equal(back.act(obs | {"carry": given}), expert.act(obs | {"carry": given}))
+    with pytest.raises(ValueError, match="builds on the action `carry`, and the observations are state: set sees_all"):
+        expert.act(obs)
 
 
 @pytest.fixture(scope="module")

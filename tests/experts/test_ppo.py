@@ -98,11 +98,32 @@ def test_a_run_continued_from_disk_is_the_run_that_was_never_stopped(begin, lear
     assert_same_bits(learn(learn(back)[0]), whole)
 
 
-def test_the_divergence_moves_the_actors_step(begin):
-    settings = lambda target: dataclasses.replace(CONFIG, target_kl=target, epochs=6)
-    learn = jax.jit(lambda state, target: ppo.iteration(ENV, NETWORKS, settings(target), state)[0].learning_rate)
+def test_the_mean_divergence_of_an_iteration_moves_the_actors_step_once(begin):
+    settings = lambda target: dataclasses.replace(CONFIG, target_kl=target)
+    learn = jax.jit(lambda state, target: ppo.iteration(ENV, NETWORKS, settings(target), state))
+    slow = begin().replace(learning_rate=jnp.float32(1e-3))
+    divergence = float(learn(slow, 1e9)[1]["kl"])
+    # As far as wished for, twice as far and a little more, half as far and a little less.
+    for target, expected in [(1.0, 1.0), (0.49, 1 / 1.5), (2.1, 1.5)]:
+        np.testing.assert_allclose(learn(slow, target * divergence)[0].learning_rate, 1e-3 * expected, rtol=1e-5)
     slowest, fastest = CONFIG.learning_rate_range
-    np.testing.assert_allclose([learn(begin(), 1e9), learn(begin(), 1e-12)], [fastest, slowest], rtol=1e-5)
+    at = lambda rate: begin().replace(learning_rate=jnp.float32(rate))
+    ends = [learn(at(fastest), 1e9)[0].learning_rate, learn(at(slowest), 1e-12)[0].learning_rate]
+    np.testing.assert_allclose(ends, [fastest, slowest], rtol=1e-5)
+
+
+def test_only_the_critic_learns_at_first(begin):
+    config = dataclasses.replace(CONFIG, critic_first=1)
+    learn = jax.jit(lambda state: ppo.iteration(ENV, NETWORKS, config, state)[0])
+    start = begin()
+    first = learn(start)
+    for name in ("actor", "log_std"):
+        assert_same_bits(first.params[name], start.params[name])
+    assert_same_bits(first.learning_rate, start.learning_rate)  # nothing moved, which is no reason for larger steps
+    moved = lambda name, a, b: any(np.any(x != y) for x, y in zip(*map(jax.tree.leaves, (a[name], b[name]))))  # noqa: B905
+    assert moved("critic", first.params, start.params)
+    second = learn(first)
+    assert moved("actor", second.params, first.params) and moved("log_std", second.params, first.params)
 
 
 def test_an_episode_that_ended_goes_on_as_a_fresh_one_and_the_last_state_is_kept(begin):

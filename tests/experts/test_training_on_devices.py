@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from toy_env import Walk
@@ -72,6 +73,37 @@ def test_a_training_may_start_from_an_expert_of_its_sizes():
     params = other.init(jax.random.PRNGKey(0), {name: shape[0] for name, shape in ENV.observation_size.items()})
     with pytest.raises(ValueError, match=r"has \(4,\) at .*bias.* where this training has \(8,\): give it the widths"):
         training.start_from(created[1], Expert.of(other, params, created[0].stats, made={}))
+
+
+def test_an_expert_that_saw_less_goes_on_as_it_was_and_learns_to_use_the_rest():
+    class Half(Walk):
+        """The first two of what there is to see: where it is, but not where to go."""
+
+        observation_size = {"state": (2,), "privileged_state": (5,)}
+
+        def _observe(self, place, info):
+            seen = super()._observe(place, info)
+            return seen | {"state": seen["state"][:2]}
+
+    half, fresh = (
+        ppo.init(env, NETWORKS, CONFIG, jax.random.PRNGKey(i), ENV.episode_steps) for i, env in enumerate((Half(), ENV))
+    )
+    bent = jax.tree.map(lambda x: x + 0.3 * jax.random.normal(jax.random.PRNGKey(x.size), x.shape), half.params)
+    stats = {name: one.update(jnp.eye(one.mean.size) * 3 + 1) for name, one in half.stats.items()}
+    expert = Expert.of(NETWORKS, bent, stats, made={})
+    started = training.start_from(fresh, expert)
+    seen = jax.random.normal(jax.random.PRNGKey(2), (6, 4))
+    wide = Expert.of(NETWORKS, started.params, started.stats, made={})
+    np.testing.assert_array_equal(wide.act({"state": seen}), expert.act({"state": seen[:, :2]}))
+    np.testing.assert_array_equal(started.stats["state"].count, [*stats["state"].count, *[jnp.float32(1e-4)] * 2])
+    learned, _ = jax.jit(lambda state: ppo.iteration(ENV, NETWORKS, CONFIG, state))(started)
+    assert (np.abs(learned.params["actor"]["params"]["Dense_0"]["kernel"][2:]).max(1) > 0).all()
+    with pytest.raises(ValueError, match=r"has \(4, 8\) at .*Dense_0.* where this training has \(2, 8\): give it"):
+        training.start_from(half, Expert.of(NETWORKS, fresh.params, fresh.stats, made={}))
+    # What a style or a history put last has no place in the middle.
+    styled = Expert.of(NETWORKS, bent, stats, made={"style": {"shown": True}})
+    with pytest.raises(ValueError, match=r"has \(2, 8\) at .* where this training has \(4, 8\): give it the widths"):
+        training.start_from(fresh, styled)
 
 
 def test_environments_that_do_not_divide_are_refused_before_anything_is_compiled():
