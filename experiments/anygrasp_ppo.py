@@ -78,7 +78,7 @@ def score(env: registry.Env, expert: networks.Expert, config: ConfigDict) -> dic
     scores = {}
     for name, operator in {"expert": "clean", "zero action": "still", "random": "random"}.items():
         tally = simulate(operators.parse(operator), jax.random.PRNGKey(config.seed + 1))
-        scores[name] = assist.summarise(name, None, tally, config.eval_steps / CONTROL_HZ)
+        scores[name] = assist.summarise(name, tally, config.eval_steps / CONTROL_HZ)
     return scores
 
 

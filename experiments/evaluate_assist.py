@@ -6,6 +6,8 @@ Expected: the noisy operator holds the object at least 3 times longer with help,
 Command: python experiments/evaluate_assist.py --config=experiments/configs/evaluate_assist.py:laptop
 """
 
+import functools
+
 import evaluation_files as files
 import jax
 import jax.numpy as jnp
@@ -14,11 +16,12 @@ from expert_files import build_env, load_expert
 from ml_collections import ConfigDict
 
 from dexgen_jax import pretrained
-from dexgen_jax.controller import guidance
 from dexgen_jax.controller.controller import Controller, Settings
+from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.evaluation import assist, operators, report
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog, atomic_write
+from dexgen_jax.settings import override
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:
@@ -26,33 +29,39 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     check(config)
     expert, env_config = load_expert(config)
     env = build_env(env_config)
-    folder, settings = pretrained.find("controller", config.controller, log.run_dir), Settings(config.candidates)
+    listening = override(ListeningConfig(), config.listening.to_dict())
+    settings = Settings(candidates=config.candidates, listening=listening)
+    folder = pretrained.find("controller", config.controller, log.run_dir)
     controller = Controller.from_pretrained(folder, settings=settings)
     mode, steps = controller.model.mode_index(config.mode), round(config.seconds * CONTROL_HZ)
-    offset_std = controller.weights.normalizer.offset_std
     spoiled = {name: operators.parse(name) for name in (*config.references, *config.operators)}
-    plan = [(name, None) for name in config.references]
-    plan += [(name, strength) for name in config.operators for strength in (None, *config.strengths)]
+    plan = cases(config)
     key = jax.random.PRNGKey(config.seed + 1)  # the same in every row: the same starts, gravity and goals
 
-    @jax.jit
-    def simulate(operator, weights, alpha, key):
-        helper = assist.controller_helper(controller.model, weights, mode, settings) if weights else None
+    @functools.partial(jax.jit, static_argnames="helper")
+    def simulate(operator, weights, strength, key, helper):
+        help_given = {
+            assist.ALONE: lambda: None,
+            assist.LOW_PASSED: assist.low_pass,
+            assist.CONTROLLER: lambda: assist.controller_helper(controller.model, weights, mode, settings),
+        }[helper]()
         policy = lambda obs, key: expert.act(obs)
-        return assist.simulate(env, policy, operator, key, config.num_envs, steps, config.film.traced, helper, alpha)
+        traced = config.film.traced
+        return assist.simulate(env, policy, operator, key, config.num_envs, steps, traced, help_given, strength)
 
     rows, simulated = files.read_rows(log.folder), config.num_envs * config.seconds / 60
     with log.progress("evaluating", len(plan) * simulated, "simulated minutes", len(rows) * simulated) as bar:
-        for name, strength in plan:
-            if (name, strength) in rows:
+        for case in plan:
+            if case in rows:
                 continue
-            weights = None if strength is None else controller.weights
-            alpha = None if strength is None else float(guidance.alpha_of(strength, offset_std))
-            tally, trace = simulate(spoiled[name], weights, jnp.float32(alpha or 0), key)
-            files.save_trace(log.folder, name, strength, trace, round(config.film.seconds * CONTROL_HZ))
-            row = rows[name, strength] = assist.summarise(name, alpha, tally, steps / CONTROL_HZ, strength)
+            name, helper, strength = case
+            weights = controller.weights if helper == assist.CONTROLLER else None
+            tally, trace = simulate(spoiled[name], weights, jnp.float32(strength or 0), key, helper=helper)
+            files.save_trace(log.folder, case, trace, round(config.film.seconds * CONTROL_HZ))
+            row = assist.summarise(name, tally, steps / CONTROL_HZ, helper, strength)
+            row = rows[case] = row | {"following": assist.following(trace)}
             files.write_rows(log.folder, rows)
-            bar.advance(simulated, operator=name, help="none" if strength is None else strength, drops=row["drops"])
+            bar.advance(simulated, operator=name, help=helper, drops=row["drops"], goals=row["goals"])
 
     rows = list(files.read_rows(log.folder).values())  # as a continued run sees them
     groups = report.by_operator(rows)
@@ -65,9 +74,16 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         facts=facts(config, env, controller), listings=files.listings(log.run_dir),
     )  # fmt: skip
     atomic_write(log.run_dir / "report.html", report.page(page))
-    kept = ("drops", "hold_time", "goals_per_minute")
+    kept = ("drops", "goals", "hold_time", "goals_per_minute")
     references = {name: {key: groups[name][0][key] for key in kept} for name in config.references}
     return {"report": log.run_dir / "report.html", "operators": compared, "references": references}
+
+
+def cases(config: ConfigDict) -> list[files.Case]:
+    """The rows to simulate: references are only watched, operators also low-passed and helped with every strength."""
+    helped = [(assist.ALONE, None), (assist.LOW_PASSED, None), *((assist.CONTROLLER, s) for s in config.strengths)]
+    watched = [(name, assist.ALONE, None) for name in config.references if name not in config.operators]
+    return watched + [(name, *case) for name in config.operators for case in helped]
 
 
 def check(config: ConfigDict) -> None:
@@ -92,6 +108,7 @@ def facts(config: ConfigDict, env, controller: Controller) -> dict[str, str]:
         "Physics": f"{env.engine.name}, gravity up to {task.randomization.gravity_angle:.2f} rad from palm-up",
         "Controller": f"{model.hand_name}, mode {config.mode}, {model.sampling_steps} DDIM steps, the nearest of "
         f"{controller.settings.candidates} motions",
+        "Listening": str(controller.settings.listening),
     }  # fmt: skip
 
 

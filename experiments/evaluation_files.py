@@ -22,7 +22,8 @@ from dexgen_jax.physics.scene import Scene
 from dexgen_jax.run_log import METRICS_FILE, atomic_write, read_metrics, to_json
 from dexgen_jax.viz import film, plots, video
 
-Rows = dict[tuple[str, float | None], dict[str, Any]]  # by operator and strength
+Case = tuple[str, str, float | None]  # operator, helper, strength
+Rows = dict[Case, dict[str, Any]]
 CURVES = (  # stage, title, metrics, logarithmic
     ("expert", "Expert: goals per minute", ("goals_per_minute",), False),
     ("expert", "Expert: drops per minute", ("drops_per_minute",), False),
@@ -35,7 +36,7 @@ def read_rows(folder: Path) -> Rows:
     path = folder / "rows.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     try:
-        return {(row["operator"], row["strength"]): row for row in map(json.loads, lines)}
+        return {(row["operator"], row["helper"], row["strength"]): row for row in map(json.loads, lines)}
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error}): delete it, and the rows are simulated again") from error
 
@@ -45,17 +46,17 @@ def write_rows(folder: Path, rows: Rows) -> None:
     atomic_write(folder / "rows.jsonl", "".join(to_json(row) + "\n" for row in rows.values()))
 
 
-def save_trace(folder: Path, operator: str, strength: float | None, trace: assist.Trace, steps: int) -> None:
+def save_trace(folder: Path, case: Case, trace: assist.Trace, steps: int) -> None:
     """Keeps the first `steps` of a row's trace."""
-    path = _trace_path(folder, operator, strength)
+    path = _trace_path(folder, case)
     path.parent.mkdir(parents=True, exist_ok=True)
     start = jax.tree.map(lambda x: np.asarray(x[:steps]), trace)
     atomic_write(path, serialization.to_bytes(start))
 
 
-def load_trace(folder: Path, operator: str, strength: float | None) -> assist.Trace:
+def load_trace(folder: Path, case: Case) -> assist.Trace:
     """Reads what `save_trace` wrote."""
-    path = _trace_path(folder, operator, strength)
+    path = _trace_path(folder, case)
     try:
         fields = serialization.msgpack_restore(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -63,18 +64,21 @@ def load_trace(folder: Path, operator: str, strength: float | None) -> assist.Tr
     return assist.Trace(**fields | {"object": ObjectParams(**fields["object"])})
 
 
-def _trace_path(folder: Path, operator: str, strength: float | None) -> Path:
-    help_given = "alone" if strength is None else f"{strength:g}"
+def _trace_path(folder: Path, case: Case) -> Path:
+    operator, helper, strength = case
+    help_given = helper if strength is None else f"{strength:g}"
     return folder / "traces" / f"{operator.replace(' ', '_')}-{help_given}.msgpack"
 
 
 def film_of(folder: Path, scene: Scene, operator: str, strength: float, look: ConfigDict) -> report.Film:
     """Films one environment with the operator alone and with help: the one with about the mean number of drops."""
     path = folder / "films" / f"{operator.replace(' ', '_')}.mp4"
-    alone, helped = load_trace(folder, operator, None), load_trace(folder, operator, strength)
+    alone = load_trace(folder, (operator, assist.ALONE, None))
+    helped = load_trace(folder, (operator, assist.CONTROLLER, strength))
     environment = film.typical(alone)
     shown = film.Look(look.width, look.height, seconds=look.seconds)
-    frames = film.compare(scene, {f"{operator}, alone": alone, f"helped, λ {strength:g}": helped}, environment, shown)
+    both = {f"{operator}, alone": alone, f"helped, strength {strength:g}": helped}
+    frames = film.compare(scene, both, environment, shown)
     path.parent.mkdir(parents=True, exist_ok=True)
     video.write_mp4(path, frames, shown.fps)
     return report.Film(

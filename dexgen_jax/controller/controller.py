@@ -17,8 +17,9 @@ import numpy as np
 from flax import struct
 
 from dexgen_jax import checkpoints, pretrained
-from dexgen_jax.controller import commands, guidance, safety
+from dexgen_jax.controller import commands, guidance, listening, safety
 from dexgen_jax.controller.commands import Command
+from dexgen_jax.controller.listening import Heard, ListeningConfig
 from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.controller.sampler import sample_motions
 from dexgen_jax.dataset import windows
@@ -37,6 +38,7 @@ class Settings:
     # Each of the keypoints (K, 3) [m] as they are now: what may not be, whatever the command and its strength.
     restraints: tuple[Callable[[jax.Array], guidance.Distance], ...] = ()
     limits: safety.Limits = safety.Limits()
+    listening: ListeningConfig = ListeningConfig()
 
     def __post_init__(self) -> None:
         """Refuses what cannot be sampled."""
@@ -48,11 +50,21 @@ class Settings:
 
 @struct.dataclass
 class State:
-    """What one hand's controller remembers from tick to tick: the last H good readings, oldest first."""
+    """What one hand remembers from tick to tick: the last H good readings, oldest first, and its operator."""
 
     q: jax.Array  # (H, n) rad
     target: jax.Array  # (H, n) rad
     safe: jax.Array  # (n,) rad: the joint targets that were set last, held when something is wrong
+    # Of the operator, see `listening.Heard`.
+    offsets: jax.Array  # (K, 3) m
+    undone: jax.Array  # (K, 3) m
+    noise: jax.Array  # ()
+    doubt: jax.Array  # ()
+
+    @property
+    def heard(self) -> Heard:
+        """What is remembered of the operator."""
+        return Heard(self.offsets, self.undone, self.noise, self.doubt)
 
     def push(self, q: jax.Array, target: jax.Array) -> "State":
         """Forgets the oldest reading and adds one, (n,) [rad] each."""
@@ -70,6 +82,8 @@ class Diagnostics:
     spread: jax.Array  # () m, root mean square deviation of the candidates' keypoints; 0 with one candidate
     alpha: jax.Array  # () 1/m^2, the guidance in force: 0 if the command was refused
     strength: jax.Array  # () the same as lambda, see `guidance.strength`
+    noise: jax.Array  # () m, standard deviation of the commands' noise as it is estimated, of each coordinate
+    undone: jax.Array  # () m, root mean square of what was asked and not done, of each coordinate
     events: jax.Array  # () int32, bits of `safety.Event`
 
 
@@ -79,7 +93,7 @@ def reset(model: Model, q: jax.Array, target: jax.Array) -> State:
     q, target = jnp.asarray(q), jnp.asarray(target)
     history = (jnp.tile(reading, (model.history, 1)) for reading in (q, target))
     lower, upper = (jnp.asarray(limit, target.dtype) for limit in (model.hand.lower, model.hand.upper))
-    return State(*history, jnp.clip(target, lower, upper))
+    return State(*history, jnp.clip(target, lower, upper), **vars(Heard.nobody(model.hand.num_keypoints)))
 
 
 def act(
@@ -91,6 +105,7 @@ def act(
 
     `q` is the reading, `age` () [s] old, and `target` the joint target in force, (n,) [rad]; `command` comes from
     `controller.commands`; `alpha` () [1/m^2] is how much it is listened to: 0 is the prior alone, infinity the command.
+    The steadier the commands, the more they are heard beyond that, see `controller.listening`.
     `released` () bool is the off switch: the command's joint targets go straight through, within the limits. Only
     `model` and `settings` are static. Source: arXiv:2502.04307, section III.
     """
@@ -99,17 +114,24 @@ def act(
     good = events == 0
     state = jax.tree.map(lambda new, old: jnp.where(good, new, old), state.push(q, target), state)
     command, alpha, told = safety.check_command(hand, limits, command, alpha)
+    scale = guidance.spread(weights.normalizer.offset_std)
+    listens = (alpha > 0) & ~jnp.asarray(released)
+    asked, precision, heard = listening.hear(settings.listening, state.heard, command, scale)
+    alpha = jnp.where(listens, alpha * precision, 0.0)
 
-    motion, wanted, spread = _intend(model, weights, state, command, mode, alpha, key, settings)
+    motion, wanted, spread = _intend(model, weights, state, asked, mode, alpha, key, settings)
     wanted = jnp.where(released, command.target, wanted)
     action, events = safety.check_action(hand, limits, wanted, state.target[-1], state.safe, events | told)
+    done = kinematics.keypoints(hand, action) - kinematics.keypoints(hand, state.target[-1])
+    listens &= events & int(safety.Event.HELD) == 0
+    heard = listening.settle(settings.listening, heard, asked.offsets, done, listens)
     strength = guidance.strength(alpha, weights.normalizer.offset_std)
     diagnostics = Diagnostics(
         motion=motion, distance=guidance.rms_distance(motion, command.offsets, command.weight),
         overruled=jnp.sqrt(jnp.mean((action - command.target) ** 2)), spread=spread, alpha=alpha, strength=strength,
-        events=events,
+        noise=scale * jnp.sqrt(heard.noise), undone=jnp.sqrt(jnp.mean(heard.undone**2)), events=events,
     )  # fmt: skip
-    return action, state.replace(safe=action), diagnostics
+    return action, state.replace(safe=action, **vars(heard)), diagnostics
 
 
 def _intend(
@@ -170,8 +192,7 @@ class Controller:
         """Forgets the past: `q` (n,) [rad] is where the hand is, `target` where it was told to be (default: there)."""
         q, target = self._reading(q), self._reading(q if target is None else target)
         for name, reading in (("q", q), ("target", target)):
-            if not np.isfinite(reading).all():
-                raise ValueError(f"a controller starts from finite joints, got {name} = {reading}")
+            safety.require_plausible(self.model.hand, self.settings.limits, reading, name)
         if not self._programs:
             self._programs = self._compile()
         self.state = self._programs["reset"](q, target)
@@ -183,14 +204,15 @@ class Controller:
     ) -> tuple[np.ndarray, Diagnostics]:  # fmt: skip
         """One control tick, see the function `act`.
 
-        `command` is of one `kind` of `commands.KINDS`; without it the prior moves the hand. How much it is heard is
-        said once, as `strength` (lambda = 2 alpha s^2, unitless) or as the paper's `alpha` [1/m^2].
+        `command` is of one `kind` of `commands.KINDS`, measured from `target`; without it the prior moves the hand. How
+        much it is heard is said once, as `strength` (lambda = 2 alpha s^2, unitless; 1 if nothing is said, which is as
+        much as the command's steadiness deserves) or as the paper's `alpha` [1/m^2].
         """
         if self.state is None:
             raise RuntimeError("the controller has no history yet: call reset(q) before the first act")
         alpha = self._alpha(command, strength, alpha, released)
         q, target = self._reading(q), self._reading(target)
-        asked = self._command(q, target, command, kind)
+        asked = self._command(target, command, kind)
         action, self.state, diagnostics, self._key = self._programs["act"](
             self._weights, self.state, q, target, asked, np.int32(self.model.mode_index(mode)), np.float32(alpha),
             self._key, np.float32(age), np.bool_(released),
@@ -204,8 +226,9 @@ class Controller:
             return 0.0
         if released:
             return 0.0
-        if (strength is None) == (alpha is None):
+        if strength is not None and alpha is not None:
             raise ValueError(f"say how much the command is heard, as strength or as alpha: got {strength} and {alpha}")
+        strength = 1.0 if strength is None else strength
         said = strength if alpha is None else alpha
         if not said >= 0:
             raise ValueError(f"strength and alpha must be zero or more, got {said}")
@@ -217,7 +240,7 @@ class Controller:
             raise ValueError(f"the {self.model.hand_name} hand has {n} joints, got shape {np.shape(reading)}")
         return np.asarray(reading, np.float32)
 
-    def _command(self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None, kind: str) -> Command:
+    def _command(self, target: np.ndarray, command: np.ndarray | None, kind: str) -> Command:
         if command is None:
             return commands.none(self.model.hand, target)
         if kind not in commands.KINDS:
@@ -225,7 +248,7 @@ class Controller:
         shape, unit = commands.KINDS[kind].shape(self.model.hand), commands.KINDS[kind].unit
         if np.shape(command) != shape:
             raise ValueError(f"a command of {kind} has shape {shape} [{unit}], got shape {np.shape(command)}")
-        return self._programs[kind](q, np.asarray(command, np.float32))
+        return self._programs[kind](target, np.asarray(command, np.float32))
 
     def _compile(self) -> dict[str, Callable]:
         """Compiles ahead of time all that a reset or a tick may run, by name."""

@@ -9,6 +9,7 @@ import enum
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dexgen_jax.controller.commands import Command
 from dexgen_jax.hand.description import Hand
@@ -45,10 +46,24 @@ class Limits:
                 raise ValueError(f"limit {field.name} must be above zero and finite, got {value}")
 
 
+def require_plausible(hand: Hand, limits: Limits, joints: np.ndarray, name: str) -> None:
+    """Host side: raises ValueError naming the joint if `joints` (n,) [rad] are no reading that a tick would believe.
+
+    What `check_reading` holds the hand for must not be what a hand starts from: it would hold a target that never was.
+    """
+    for joint, value, lower, upper in zip(hand.joint_names, joints, hand.lower, hand.upper, strict=True):
+        if not lower - limits.overshoot < value < upper + limits.overshoot:
+            raise ValueError(
+                f"{name} of joint {joint} is {value:g} rad, and its limits are {lower:g} to {upper:g} rad (more than "
+                f"{limits.overshoot:g} rad outside is a fault): check zero position, order and unit of the joints"
+            )
+
+
 def check_reading(hand: Hand, limits: Limits, q: jax.Array, target: jax.Array, age: jax.Array) -> jax.Array:
     """Returns the `Event` bits () of a reading (n,) [rad] with its target in force (n,) [rad], `age` () [s] old."""
-    plausible = (q > hand.lower - limits.overshoot) & (q < hand.upper + limits.overshoot)  # false for a NaN
-    bad = ~(jnp.all(plausible) & jnp.all(jnp.isfinite(target)))
+    lower, upper = hand.lower - limits.overshoot, hand.upper + limits.overshoot
+    plausible = [jnp.all((joints > lower) & (joints < upper)) for joints in (q, target)]  # false for a NaN
+    bad = ~(plausible[0] & plausible[1])
     late = ~(jnp.asarray(age) <= limits.max_age)  # an age that is not a number is late; ~ needs an array
     return _bit(bad, Event.BAD_READING) | _bit(late, Event.LATE)
 

@@ -42,7 +42,7 @@ class Client:
 
     def act(
         self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None = None, kind: str = "joints",
-        mode: str = "default", strength: float | None = None, age: float = 0.0, released: bool = False,
+        mode: str = "default", strength: float = 1.0, age: float = 0.0, released: bool = False,
     ) -> tuple[np.ndarray, dict[str, Any]]:  # fmt: skip
         """One control tick: returns joint targets (n,) [rad] and diagnostics. Arguments are those of `Controller.act`.
 
@@ -50,9 +50,6 @@ class Client:
         """
         fields = {"q": q, "target": target, "mode": mode, "age": age}
         if command is not None:
-            if strength is None and not released:
-                raise ValueError("say how much the command is heard: strength is missing")
-            strength = 0.0 if strength is None else strength
             fields |= {"command": command, "kind": kind, "strength": strength, "released": released}
         reply = self._ask("act", **fields)
         return messages.array(reply, "target", np.shape(target)), reply["diagnostics"]

@@ -13,7 +13,7 @@ from dexgen_jax.controller.commands import KINDS
 from dexgen_jax.controller.controller import Controller
 from dexgen_jax.controller.safety import Event
 
-FORMAT, VERSION = "dexgen_jax controller", 1
+FORMAT, VERSION = "dexgen_jax controller", 2  # 2: commands are measured from the joint targets in force
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,11 @@ def describe(controller: Controller) -> dict[str, Any]:
         "history": model.history,
         "horizon": model.horizon,
         "modes": list(model.modes),
-        "commands": {name: {"shape": list(kind.shape(hand)), "unit": kind.unit} for name, kind in KINDS.items()},
+        "commands": {
+            name: {"shape": list(kind.shape(hand)), "unit": kind.unit, "measured_from": kind.measured_from}
+            for name, kind in KINDS.items()
+        },
+        "listening": dataclasses.asdict(settings.listening),  # see `listening.ListeningConfig`
         "limits": dataclasses.asdict(settings.limits),  # rad, m, s, rad: see `safety.Limits`
         "sampler": {
             "steps": model.sampling_steps, "eta": settings.eta, "candidates": settings.candidates,
@@ -62,12 +66,17 @@ def describe(controller: Controller) -> dict[str, Any]:
 
 
 def state_fields(controller: Controller) -> dict[str, Field]:
-    """What a tick remembers; a reset fills every row with the first reading."""
-    joints, history = controller.model.hand.num_joints, controller.model.history
+    """What a tick remembers; a reset fills the rows with the first reading, `noise` with 1, the operator with 0."""
+    hand, history = controller.model.hand, controller.model.history
+    joints, keypoints = hand.num_joints, (hand.num_keypoints, 3)
     return {
         "q": Field((history, joints), "float32", "the last joint positions, oldest first [rad]"),
         "target": Field((history, joints), "float32", "the joint targets in force at each of them [rad]"),
         "safe": Field((joints,), "float32", "the joint targets set last, within the limits [rad]"),
+        "offsets": Field(keypoints, "float32", "the way that the last command asked for [m, palm frame]"),
+        "undone": Field(keypoints, "float32", "what of all commands was not done [m, palm frame]"),
+        "noise": Field((), "float32", "variance of the commands' noise, where the learned motions have 1"),
+        "doubt": Field((), "float32", "variance of what was asked for last, likewise; 0 if nobody was heard"),
     }
 
 
@@ -91,7 +100,7 @@ def input_fields(controller: Controller) -> dict[str, Field]:
         "age": Field((), "float32", "age of the reading [s]"),
         **command,
         "mode": Field((), "int32", "place of the mode's name in `modes`"),
-        "strength": Field((), "float32", "how much the command is heard: lambda, 0 is not at all, 1 is as the prior"),
+        "strength": Field((), "float32", "how much the command is heard: 0 not at all, 1 as steady as it is"),
         "released": Field((), "bool", "off switch: the command's joint targets go straight through"),
         "key": Field((2,), "uint32", "random bits, fresh in every tick"),
     }
@@ -108,6 +117,8 @@ def output_fields(controller: Controller) -> dict[str, Field]:
         "spread": Field(number, "float32", "root mean square deviation of the candidates [m]"),
         "alpha": Field(number, "float32", "guidance in force [1/m^2]"),
         "strength": Field(number, "float32", "the same as lambda"),
+        "noise": Field(number, "float32", "standard deviation of the commands' noise, each coordinate [m]"),
+        "undone": Field(number, "float32", "root mean square of what was asked and not done, each coordinate [m]"),
         "events": Field(number, "int32", "bits of `events`; the last safe targets are held if `held_if` meets them"),
     }
 

@@ -51,10 +51,10 @@ def _functions(controller: Controller) -> dict[str, tuple[Callable, list]]:
         for fields in (contract.state_fields, contract.input_fields)
     ]
     functions = {"tick": (tick.tick_function(controller), [weights, *arrays])}
-    q = jax.ShapeDtypeStruct((hand.num_joints,), np.float32)
+    target = jax.ShapeDtypeStruct((hand.num_joints,), np.float32)
     for name, kind in KINDS.items():
         asked = jax.ShapeDtypeStruct(kind.shape(hand), np.float32)
-        functions[f"command_{name}"] = tick.command_function(controller, name), [q, asked]
+        functions[f"command_{name}"] = tick.command_function(controller, name), [target, asked]
     return functions
 
 

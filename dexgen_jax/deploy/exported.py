@@ -2,7 +2,7 @@
 
     controller = Exported("controller.zip")
     controller.reset(q)                                       # joint positions (n,) [rad] of a hand at rest
-    target, told = controller.act(q, target, command=wanted, strength=0.03)
+    target, told = controller.act(q, target, command=wanted)
 
 `controller.contract` says joint names and order, units, limits, rates and modes.
 """
@@ -19,7 +19,7 @@ import jax
 import jax.export
 import numpy as np
 
-FORMAT, VERSION = "dexgen_jax controller", 1
+FORMAT, VERSION = "dexgen_jax controller", 2
 
 
 class Exported:
@@ -50,29 +50,31 @@ class Exported:
         """Forgets the past: `q` (n,) [rad] is where the hand is, `target` where it was told to be (default: there)."""
         joints, rows = self.contract["joints"], self.contract["history"]
         q, target = self._joints(q), self._joints(q if target is None else target)
+        for name, values in (("q", q), ("target", target)):
+            self._require_plausible(values, name)
         safe = np.clip(target, joints["lower"], joints["upper"]).astype(np.float32)
-        self._state = {"q": np.tile(q, (rows, 1)), "target": np.tile(target, (rows, 1)), "safe": safe}
+        known = {"q": np.tile(q, (rows, 1)), "target": np.tile(target, (rows, 1)), "safe": safe, "noise": np.float32(1)}
+        nothing = {name: np.zeros(spec.shape, spec.dtype) for name, spec in _specs(self.contract["state"]).items()}
+        self._state = nothing | known
 
     def act(
         self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None = None, kind: str = "joints",
-        mode: str = "default", strength: float | None = None, age: float = 0.0, released: bool = False,
+        mode: str = "default", strength: float = 1.0, age: float = 0.0, released: bool = False,
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:  # fmt: skip
         """One control tick: returns the joint targets (n,) [rad] to set now, and diagnostics by name.
 
         `q` is the reading, `age` [s] old, and `target` the joint targets in force, (n,) [rad]; `command` is of one
-        `kind` of `contract["commands"]`, heard with `strength` (lambda, 0 is not at all), or `released`: let through.
+        `kind` of `contract["commands"]`, heard with `strength` (0 is not at all), or `released`: let through.
         """
         if self._state is None:
             raise RuntimeError("the controller has no history yet: call reset(q) before the first act")
-        if command is not None and strength is None and not released:
-            raise ValueError("say how much the command is heard: strength is missing")
         q, target = self._joints(q), self._joints(target)
         inputs = {
             "q": q, "target": target, "age": np.float32(age), "released": np.bool_(released),
             "mode": np.int32(_one_of(mode, "mode", self.contract["modes"])),
-            "strength": np.float32(0.0 if command is None or strength is None else strength),
+            "strength": np.float32(0.0 if command is None else strength),
             "key": self._random.integers(2**32, size=2, dtype=np.uint32),
-            **{f"command_{name}": part for name, part in self._command(q, target, command, kind).items()},
+            **{f"command_{name}": part for name, part in self._command(target, command, kind).items()},
         }  # fmt: skip
         outputs, self._state = self.tick(self._state, inputs)
         outputs = {name: np.asarray(value) for name, value in outputs.items()}
@@ -82,7 +84,7 @@ class Exported:
         """The exported function itself: state and inputs -> outputs and new state, named and typed by the contract."""
         return self._tick(self._weights, state, inputs)
 
-    def _command(self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None, kind: str) -> dict[str, Any]:
+    def _command(self, target: np.ndarray, command: np.ndarray | None, kind: str) -> dict[str, Any]:
         if command is None:
             count = len(self.contract["keypoints"]["names"])
             zero = np.zeros((count, 3), np.float32)
@@ -92,7 +94,16 @@ class Exported:
         shape = tuple(self.contract["commands"][kind]["shape"])
         if np.shape(command) != shape:
             raise ValueError(f"a command of {kind} has shape {shape}, got {np.shape(command)}")
-        return self._commands[kind](q, np.asarray(command, np.float32))
+        return self._commands[kind](target, np.asarray(command, np.float32))
+
+    def _require_plausible(self, values: np.ndarray, name: str) -> None:
+        joints, overshoot = self.contract["joints"], self.contract["limits"]["overshoot"]
+        for joint, value, lower, upper in zip(joints["names"], values, joints["lower"], joints["upper"], strict=True):
+            if not lower - overshoot < value < upper + overshoot:
+                raise ValueError(
+                    f"{name} of joint {joint} is {value:g} rad, and its limits are {lower:g} to {upper:g} rad (more "
+                    f"than {overshoot:g} rad outside is a fault): check zero position, order and unit of the joints"
+                )
 
     def _joints(self, values: np.ndarray) -> np.ndarray:
         count = len(self.contract["joints"]["names"])

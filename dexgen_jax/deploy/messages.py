@@ -13,7 +13,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
-VERSION = 1
+VERSION = 2  # 2: commands are measured from the joint targets in force
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 LARGEST = 16 * 1024  # bytes of a message: some ten times an `act` of a 16-joint hand
 

@@ -208,6 +208,7 @@ def is_local(address: str) -> bool:
 
 def plain(diagnostics: Diagnostics) -> dict[str, Any]:
     """Diagnostics as numbers and names: m, rad, and the events by name."""
-    numbers = {name: float(getattr(diagnostics, name)) for name in ("distance", "overruled", "spread", "strength")}
+    told = ("distance", "overruled", "spread", "strength", "noise", "undone")
+    numbers = {name: float(getattr(diagnostics, name)) for name in told}
     events = int(diagnostics.events)
     return {**numbers, "events": [event.name for event in Event if events & event and event != Event.HELD]}

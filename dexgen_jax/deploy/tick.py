@@ -41,10 +41,10 @@ def tick_function(controller: Controller) -> Callable[[Arrays, Arrays, Arrays], 
 
 
 def command_function(controller: Controller, kind: str) -> Callable[[jax.Array, jax.Array], Arrays]:
-    """Returns f(q (n,) [rad], command of this kind) -> the one form of all commands, named as in `contract.py`."""
+    """Returns f(target (n,) [rad], command of this kind) -> the one form of all commands, named as in `contract.py`."""
     hand, make = controller.model.hand, KINDS[kind].make
 
-    def command(q: jax.Array, asked: jax.Array) -> dict[str, Any]:
-        return vars(make(hand, q, asked))
+    def command(target: jax.Array, asked: jax.Array) -> dict[str, Any]:
+        return vars(make(hand, target, asked))
 
     return command

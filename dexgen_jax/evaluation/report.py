@@ -40,14 +40,11 @@ def page(report: Report) -> str:
     sections = [
         "<h1>Does the controller help?</h1>",
         *(f"<p class=lead>{headline(name, c)}</p>" for name, c in report.comparisons.items()),
+        f"<figure>{plots.plane(helped, clean)}<figcaption>{_PLANE}</figcaption></figure>",
         *map(_figure_of_film, report.films),
-        "<h2>Seconds held per drop</h2>",
-        f"<figure>{plots.by_strength(helped, 'hold_time', 'seconds per drop', clean)}</figure>",
         "<h2>All rows</h2>",
         _table(groups, report.comparisons),
         f"<p class=note>{_NOTE}</p>",
-        "<h2>Goals per minute</h2>",
-        f"<figure>{plots.by_strength(helped, 'goals_per_minute', 'goals per minute', clean)}</figure>",
     ]
     if report.curves:
         sections += ["<h2>How it was learned</h2>", f"<figure>{plots.learning(report.curves)}</figure>"]
@@ -70,20 +67,27 @@ def by_operator(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def headline(name: str, comparison: dict[str, Any]) -> str:
-    """What the help was worth to one operator, in a sentence."""
-    ratio = comparison["assisted_over_unassisted"]
-    alone, helped = (_hold(comparison[who]["hold_time"]) for who in ("unassisted", "assisted"))
+    """What the help was worth to one operator, in two sentences: how long it holds, and how many goals it reaches."""
+    alone, helped = comparison["alone"], comparison["helped"]
+    return (
+        f"The <b>{_text(name)}</b> operator holds an object for <b>{_hold(helped['hold_time'])}</b> per drop with "
+        f"help, {_hold(alone['hold_time'])} alone: {_ratio(comparison['hold_time_ratio'], 'as long')}. It reaches "
+        f"<b>{_number(helped['goals_per_minute']['value'])}</b> goals a minute instead of "
+        f"{_number(alone['goals_per_minute']['value'])}: {_ratio(comparison['goals_ratio'], 'as many')}."
+    )
+
+
+def _ratio(ratio: dict[str, Any], what: str) -> str:
     value, low, high = ratio["value"], ratio["low"], ratio["high"]
-    who = f"The <b>{_text(name)}</b> operator holds an object for <b>{helped}</b> per drop with help, {alone} alone"
     if not _finite(value):
-        return f"{who}: at least {_number(low)} times as long, with 95% confidence."
-    interval = f"95% interval {_number(low)} to {_number(high)}"
+        return f"at least {_number(low)} times {what}, with 95% confidence"
     verdict = "" if low > 1 or high < 1 else "; within counting noise, no difference"
-    return f"{who}: <b>{_number(value)} times as long</b> ({interval}{verdict})."
+    return f"<b>{_number(value)} times {what}</b> (95% interval {_number(low)} to {_number(high)}{verdict})"
 
 
 def _table(groups: dict[str, list[dict[str, Any]]], comparisons: dict[str, dict[str, Any]]) -> str:
-    head = "<tr><th>operator<th>help<th>seconds held per drop<th>drops<th>goals per minute<th>simulated"
+    head = "<tr><th>operator<th>help<th>seconds held per drop<th>drops<th>goals per minute"
+    head += "<th>follows<th>overruled<th>simulated"
     lines = []
     for name, rows in groups.items():
         best = comparisons.get(name, {}).get("best_strength")
@@ -94,17 +98,23 @@ def _table(groups: dict[str, list[dict[str, Any]]], comparisons: dict[str, dict[
             first = " first" if i == 0 else ""
             lines.append(
                 f"<tr{mark}><td class='name{first}'>{who}<td>{_help(row)}<td>{_with_interval(row['hold_time'])}"
-                f"<td>{row['drops']}<td>{_with_interval(row['goals_per_minute'])}<td>{row['seconds'] / 60:.0f} min"
+                f"<td>{row['drops']}<td>{_with_interval(row['goals_per_minute'])}{_following(row.get('following'))}"
+                f"<td>{row['seconds'] / 60:.0f} min"
             )
     return f"<div class=scroll><table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table></div>"
 
 
+def _following(following: dict[str, Any] | None) -> str:
+    """Two cells: the correlation with the clean expert over 1 s, and the share of ticks against the command."""
+    told = following or {"correlation": {}, "overruled": None}
+    numbers = told["correlation"].get("1 s"), told["overruled"]
+    return "".join("<td>" + ("" if number is None else f"{number:.2f}") for number in numbers)
+
+
 def _help(row: dict[str, Any]) -> str:
     if row["strength"] is None:
-        return "alone"
-    if row["strength"] == 0:
-        return "λ 0 <small>operator unheard</small>"
-    return f"λ {row['strength']:g} <small>α {_number(row['alpha'])} / m²</small>"
+        return row["helper"]
+    return f"strength {row['strength']:g}" + (" <small>operator unheard</small>" if row["strength"] == 0 else "")
 
 
 def _with_interval(estimate: dict[str, Any]) -> str:
@@ -147,12 +157,17 @@ def _text(value: str) -> str:
     return html.escape(str(value))
 
 
+_PLANE = (
+    "Up and to the right is better. Hollow: the operator alone. Triangle: low-passed, without a controller."
+    " Filled: helped, one point for each strength; the small one does not hear the operator. Bars are 95% intervals."
+)
 _NOTE = (
     "Small print beside a number is its 95% interval, from the count alone (exact Poisson). After a drop the hand gets "
-    "a fresh grasp. λ = 2αs² is the strength of guidance: α is what the sampler applies per squared metre, s the "
-    "spread of the motions it learned from. At λ = 0 the controller moves as it likes and the operator is not heard. "
-    "All rows begin from the same grasps, goals and directions of gravity. λ is chosen in the even environments (the "
-    "marked row) and the ratio at the top is of the odd ones, so it need not equal that of the marked row."
+    "a fresh grasp. Strength 1 listens to an operator as much as the steadiness of its commands deserves; at 0 the "
+    "controller moves as it likes. Follows: the correlation of the joint targets' changes with those that the clean "
+    "expert wanted, over 1 s. Overruled: the share of ticks in which the targets moved against the command. All rows "
+    "begin from the same grasps, goals and directions of gravity. The strength is chosen in the even environments (the "
+    "marked row) and the ratios at the top are of the odd ones, so they need not equal those of the marked row."
 )
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fcfcfd; --ink: #1d2430; --faint: #68717f; --line: #d9dee5; --best: #e8f1ff }

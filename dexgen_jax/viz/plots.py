@@ -10,7 +10,7 @@ import matplotlib.ticker
 import numpy as np
 
 INK = "#010203"  # stands for the page's text colour, which an SVG inside HTML calls currentColor
-BLUE, ORANGE, GREEN = "#3b82f6", "#f97316", "#10a37f"
+BLUE, ORANGE, GREEN, PURPLE, RED = "#3b82f6", "#f97316", "#10a37f", "#8b5cf6", "#e11d48"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,39 +23,46 @@ class Curve:
     log: bool = False
 
 
-def by_strength(
-    groups: dict[str, list[dict[str, Any]]], quantity: str, label: str, clean: dict[str, Any] | None
-) -> str:
-    """One panel per operator: `quantity` ('hold_time' or 'goals_per_minute') of its rows over strength, with intervals.
+def plane(groups: dict[str, list[dict[str, Any]]], clean: dict[str, Any] | None) -> str:
+    """Goals a minute across, seconds held upward: for each operator its point alone and its curve over the strength.
 
-    The operator alone is a line with its interval as a band, the clean expert `clean` a dashed line.
+    A hollow circle is the operator alone, a triangle the same low-passed, filled circles are helped, that at strength 0
+    small; bars are intervals. The clean expert `clean` is a star.
     """
-    figure = _figure(3.3 * len(groups), 3.0)
-    panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
-    for panel, (name, rows) in zip(panels, groups.items(), strict=True):
-        alone = next(row for row in rows if row["strength"] is None)[quantity]
-        _level(panel, alone, ORANGE, "-", "alone")
-        if clean:
-            _level(panel, clean[quantity], INK, "--", "clean expert", band=False)
+    figure = _figure(6.6, 4.6)
+    axes = figure.subplots()
+    for (name, rows), colour in zip(groups.items(), (BLUE, ORANGE, GREEN, PURPLE, RED) * 3, strict=False):
         helped = [row for row in rows if row["strength"] is not None]
-        points = [_finite(row[quantity]) for row in helped]
-        value = np.array([point["value"] for point in points])
-        around = np.abs(np.array([[point["low"], point["high"]] for point in points]).T - value)
-        panel.errorbar(range(len(helped)), value, around, color=BLUE, marker="o", capsize=3, lw=1.5, label="assisted")
-        panel.set_xticks(range(len(helped)), [f"{row['strength']:g}" for row in helped])
-        panel.set_title(name)
-        panel.set_xlabel("guidance strength λ")
-        panel.grid(alpha=0.15, color=INK)
-    if quantity == "hold_time":
-        panels[0].set_yscale("log")
-        panels[0].yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
-        panels[0].yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-    else:
-        highest = max(_finite(row[quantity])["high"] for rows in groups.values() for row in rows)
-        panels[0].set_ylim(0, 1.05 * max(highest, clean[quantity]["value"] if clean else 0))
-    panels[0].set_ylabel(label)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+        axes.plot(*np.array([_point(row) for row in helped]).T, color=colour, lw=1.3, alpha=0.7)
+        for row in rows:
+            alone, low_passed = row["helper"] == "alone", row["helper"] == "low-passed"
+            style = dict(marker="o", mfc="none") if alone else dict(marker="^" if low_passed else "o")
+            label = f"{name}, alone" if alone else f"{name}, helped" if row["strength"] == 1 else None
+            size = 3 if row["strength"] == 0 else 7
+            x, y = _point(row)
+            across, upward = (_around(row[quantity]) for quantity in ("goals_per_minute", "hold_time"))
+            axes.errorbar(x, y, upward, across, color=colour, ms=size, lw=0.8, alpha=0.9, label=label, ls="", **style)
+    if clean:
+        axes.plot(*_point(clean), marker="*", ms=13, color=INK, ls="", label="clean expert")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    axes.set_xlim(left=0)
+    axes.set_xlabel("goals per minute")
+    axes.set_ylabel("seconds held per drop")
+    axes.grid(alpha=0.15, color=INK)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return _svg(figure)
+
+
+def _point(row: dict[str, Any]) -> tuple[float, float]:
+    return _finite(row["goals_per_minute"])["value"], _finite(row["hold_time"])["value"]
+
+
+def _around(estimate: dict[str, float | None]) -> np.ndarray:
+    """How far an interval reaches down and up, (2, 1)."""
+    known = _finite(estimate)
+    return np.abs(np.array([[known["low"]], [known["high"]]]) - known["value"])
 
 
 def learning(curves: list[Curve]) -> str:
@@ -74,13 +81,6 @@ def learning(curves: list[Curve]) -> str:
             panel.legend(frameon=False, fontsize=8)
         panel.grid(alpha=0.15, color=INK)
     return _svg(figure)
-
-
-def _level(panel, estimate: dict[str, float], colour: str, style: str, label: str, band: bool = True) -> None:
-    finite = _finite(estimate)
-    panel.axhline(finite["value"], color=colour, ls=style, lw=1.3, label=label)
-    if band:
-        panel.axhspan(finite["low"], finite["high"], color=colour, alpha=0.15, lw=0)
 
 
 def _finite(estimate: dict[str, float | None]) -> dict[str, float]:

@@ -11,21 +11,23 @@ Measured on 2 cores:
 
 from ml_collections import ConfigDict
 
+from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.grasps.library import GraphConfig
 from dexgen_jax.settings import fill
 
 SIZES = {
     "smoke": dict(
         objects="cube_55,sphere_64,cylinder_56_60", num_envs=32, seconds=10.0, operators=("noisy 1.5",),
-        strengths=(0.0, 0.3), film_seconds=2.0,
+        strengths=(0.0, 1.0), film_seconds=2.0,
     ),
     "laptop": dict(
-        objects="starter", num_envs=128, seconds=30.0, operators=("noisy 1.5", "slow 0.5"),
-        strengths=(0.0, 0.03, 0.1, 0.3), film_seconds=10.0,
+        objects="starter", num_envs=128, seconds=30.0, operators=("noisy 1.5", "slow 0.5", "clean"),
+        strengths=(0.0, 1.0), film_seconds=10.0,
     ),
     "gpu": dict(
-        objects="train", num_envs=4096, seconds=60.0, operators=("noisy 0.75", "noisy 1.5", "slow 0.5", "slow 1"),
-        strengths=(0.0, 0.01, 0.03, 0.1, 0.3, 1.0), film_seconds=15.0,
+        objects="train", num_envs=4096, seconds=60.0,
+        operators=("noisy 1.5", "noisy 0.75", "slow 0.5", "slow 1", "clean"), strengths=(0.0, 0.3, 1.0, 3.0, 10.0),
+        film_seconds=15.0,
     ),
 }  # fmt: skip
 
@@ -46,10 +48,12 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.seconds = scale["seconds"]  # simulated s of every environment
     config.operators = scale["operators"]  # to be helped: kind and amplitude, see dexgen_jax/evaluation/operators.py
     config.references = ("clean", "still", "random")  # operators that are only watched
-    # lambda = 2 alpha s^2, unitless: the weight of the command against the learned motions, whose spread is s. The
-    # paper's alphas 150, 750 and 3000 are 0.03, 0.15 and 0.6 if its s is 1 cm; at 0 the operator is not heard.
+    # How much the operator is listened to: 1 is as much as the steadiness of its commands deserves, 0 not at all. With
+    # `listening.noise_range=(1,1)` it is the paper's lambda = 2 alpha s^2, whose alphas 150, 750 and 3000 are 0.03,
+    # 0.15 and 0.6 if its s is 1 cm.
     config.strengths = scale["strengths"]
-    config.candidates = 4  # motions drawn in a tick, of which the nearest to the command is taken; the paper draws 1
+    config.listening = fill(ListeningConfig())
+    config.candidates = 1  # motions drawn in a tick, of which the nearest to the command is taken; the paper draws 1
     config.mode = "default"  # task label given to the controller
 
     config.film = ConfigDict()
