@@ -185,6 +185,7 @@ def test_a_saved_controller_acts_the_same_and_as_the_pure_function(act, tiny, un
 def test_strength_and_alpha_say_the_same(robot):
     scale = robot.weights.normalizer.offset_std
     for said in ({"strength": 0.3}, {"alpha": float(guidance.alpha_of(0.3, scale))}):
+        robot.reset(MIDDLE)
         _, seen = robot.act(MIDDLE, MIDDLE, MIDDLE + 0.1, **said)
         np.testing.assert_allclose(seen.strength, 0.3, rtol=1e-5)
         np.testing.assert_allclose(seen.alpha, guidance.alpha_of(0.3, scale), rtol=1e-5)
@@ -194,9 +195,48 @@ def test_all_kinds_of_commands_are_heard(robot):
     now, then = (np.asarray(kinematics.keypoints(HAND, jnp.asarray(q))) for q in (MIDDLE, MIDDLE + 0.05))
     all_kinds = (MIDDLE + 0.05, then - now, (then - now)[:4], then[:4])
     for kind, command in zip(commands.KINDS, all_kinds, strict=True):
+        robot.reset(MIDDLE)  # or what the last one left undone were asked for, too
         _, seen = robot.act(MIDDLE, MIDDLE, command, kind=kind, strength=np.inf)
         assert seen.distance < 1e-5
         np.testing.assert_allclose(seen.motion[:, :4], np.tile((then - now)[:4], (2, 1, 1)), atol=1e-5)
+
+
+def test_a_command_is_measured_from_the_target_in_force(robot):
+    # In a grasp the targets stand inside the object: to keep them is to ask for nothing, wherever the joints are.
+    squeezing = MIDDLE + np.float32(0.1)
+    robot.reset(MIDDLE, squeezing)
+    _, seen = robot.act(MIDDLE, squeezing, squeezing, strength=np.inf)
+    np.testing.assert_allclose(seen.motion, 0, atol=1e-6)
+    tips = np.asarray(kinematics.keypoints(HAND, jnp.asarray(squeezing)))[:4]
+    robot.reset(MIDDLE, squeezing)
+    _, seen = robot.act(MIDDLE, squeezing, tips, kind="tip_positions", strength=np.inf)
+    np.testing.assert_allclose(seen.motion[:, :4], 0, atol=1e-6)
+    robot.reset(MIDDLE)
+
+
+def test_a_steady_operator_is_heard_more_and_a_shaking_one_less(robot):
+    def heard(noise):
+        rng, told = np.random.default_rng(0), []
+        robot.reset(MIDDLE)
+        for _ in range(30):
+            wanted = MIDDLE + 0.02 + noise * rng.standard_normal(16)
+            told.append(robot.act(MIDDLE, MIDDLE, wanted.astype(np.float32))[1])
+        return float(told[0].strength), float(told[-1].strength), float(told[-1].noise)
+
+    (first, steady, quiet), (_, shaken, loud) = heard(0.0), heard(0.3)
+    np.testing.assert_allclose(first, 1.0, rtol=1e-5)  # the default
+    assert steady > 3 > 0.1 > shaken and quiet < 0.003 < loud
+    robot.reset(MIDDLE)
+
+
+def test_release_and_bad_readings_clear_what_was_not_done(act, tiny, untrained):
+    state = controller.reset(tiny, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE))
+    inputs = np.int32(0), np.float32(1e3), jax.random.PRNGKey(0), np.float32(0)
+    _, state, told = act(untrained, state, MIDDLE, MIDDLE, COMMAND, *inputs, np.bool_(False))
+    assert told.undone > 1e-4 and np.abs(state.undone).max() > 1e-4
+    for q, released in ((MIDDLE, True), (MIDDLE * np.nan, False)):
+        _, after, told = act(untrained, state, q, MIDDLE, COMMAND, *inputs, np.bool_(released))
+        assert told.undone == 0 and not after.undone.any() and after.doubt == 0
 
 
 def test_without_a_command_the_prior_moves_the_hand(robot):
@@ -227,8 +267,10 @@ def test_after_the_first_reset_nothing_compiles(robot):
 def test_errors_name_what_exists(tiny, untrained, robot, tmp_path):
     with pytest.raises(RuntimeError, match=r"call reset\(q\)"):
         Controller(tiny, untrained).act(MIDDLE, MIDDLE)
-    with pytest.raises(ValueError, match="starts from finite joints, got target = .*nan"):
+    with pytest.raises(ValueError, match="target of joint ff_.* is nan rad, and its limits are"):
         robot.reset(MIDDLE, MIDDLE * np.nan)
+    with pytest.raises(ValueError, match=r"q of joint ff_.*its limits are -0\.47 to 0\.47 rad .* zero position"):
+        robot.reset(MIDDLE + np.pi)
     with pytest.raises(ValueError, match="unknown mode 'spin'; .* default, precision_rotation, free_motion"):
         robot.act(MIDDLE, MIDDLE, mode="spin")
     with pytest.raises(ValueError, match="unknown kind of command 'thought'; there is joints, keypoint_offsets, tip_"):
@@ -241,8 +283,6 @@ def test_errors_name_what_exists(tiny, untrained, robot, tmp_path):
         robot.act(MIDDLE, MIDDLE, MIDDLE, alpha=-1)
     with pytest.raises(ValueError, match="as strength or as alpha: got 1 and 2"):
         robot.act(MIDDLE, MIDDLE, MIDDLE, strength=1, alpha=2)
-    with pytest.raises(ValueError, match="as strength or as alpha: got None and None"):
-        robot.act(MIDDLE, MIDDLE, MIDDLE)
     with pytest.raises(ValueError, match="about a command, and there is none"):
         robot.act(MIDDLE, MIDDLE, released=True)
     with pytest.raises(ValueError, match="at least 1 candidate, got 0"):

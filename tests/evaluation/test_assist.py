@@ -16,10 +16,10 @@ def _push(obs, key):
     return 0.5 * jnp.ones_like(obs["state"])
 
 
-# Holds the hand still for the first `alpha` ticks after a reset, then passes the command on.
+# Holds the hand still for the first `strength` ticks after a reset, then passes the command on.
 PATIENT = assist.Helper(
     reset=lambda q, target: jnp.zeros((), jnp.int32),
-    act=lambda ticks, q, target, command, alpha, key: (jnp.where(ticks < alpha, target, command), ticks + 1),
+    act=lambda ticks, q, target, command, strength, key: (jnp.where(ticks < strength, target, command), ticks + 1),
 )
 
 
@@ -75,24 +75,69 @@ def test_all_rows_begin_alike_and_runs_repeat():
 
 def test_a_row_says_what_the_tally_holds():
     tally = assist.Tally(jnp.array([3, 1, 0, 2]), jnp.array([1, 0, 0, 1]), jnp.array([0, 0, 0, 1]))
-    row = assist.summarise("noisy 0.75", 150.0, tally, 30.0, strength=0.1)
-    assert (row["strength"], row["alpha"]) == (0.1, 150.0)
+    row = assist.summarise("noisy 0.75", tally, 30.0, assist.CONTROLLER, strength=0.1)
+    assert (row["helper"], row["strength"]) == ("controller", 0.1)
     assert (row["drops"], row["goals"], row["seconds"], row["blown_up"]) == (6, 2, 120, 1)
     assert row["hold_time"]["value"] == 20.0 and row["goals_per_minute"]["value"] == 1.0
-    assert row["halves"] == [{"drops": 3, "seconds": 60.0}, {"drops": 3, "seconds": 60.0}]
+    assert row["halves"] == [
+        {"drops": 3, "goals": 1, "seconds": 60.0}, {"drops": 3, "goals": 1, "seconds": 60.0}
+    ]  # fmt: skip
     # Variance (2.25 + 0.25 + 2.25 + 0.25) / 3 over mean 1.5.
     np.testing.assert_allclose(row["dispersion"], 5 / 3 / 1.5)
 
 
-def _row(strength, even, odd):
-    tally = assist.Tally(jnp.array([even, odd]), jnp.zeros(2, jnp.int32), jnp.zeros(2, jnp.int32))
-    return assist.summarise("noisy", None, tally, 100.0, strength)
+def _row(strength, drops, goals=(0, 0)):
+    tally = assist.Tally(jnp.array(drops), jnp.array(goals), jnp.zeros(2, jnp.int32))
+    return assist.summarise("noisy", tally, 100.0, "alone" if strength is None else "controller", strength)
 
 
-def test_the_best_strength_is_chosen_on_one_half_and_measured_on_the_other():
-    rows = [_row(None, 40, 60), _row(0.0, 0, 0), _row(0.1, 12, 3), _row(0.3, 10, 20)]
+def test_the_strength_is_chosen_on_one_half_and_measured_on_the_other():
+    rows = [_row(None, (40, 60), (9, 10)), _row(0.0, (0, 0)), _row(0.1, (5, 3), (6, 30)), _row(0.3, (10, 20), (8, 15))]
+    rows.append(_row(1.0, (20, 0), (90, 90)))  # goals, and no hold
     found = assist.compare(rows)
-    # The even half prefers 0.3 (10 < 12) though the odd one would not; strength 0 does not hear the operator.
+    # Even half: 0.1 has the fewest drops, 0.3 less than twice as many and more goals; 0 does not hear the operator.
     assert found["best_strength"] == 0.3
-    assert found["assisted_over_unassisted"]["value"] == pytest.approx(60 / 20)
-    assert (found["unassisted"]["drops"], found["assisted"]["drops"]) == (100, 30)
+    assert found["hold_time_ratio"]["value"] == pytest.approx(60 / 20)
+    assert found["goals_ratio"]["value"] == pytest.approx(15 / 10)
+    assert (found["alone"]["drops"], found["helped"]["drops"], found["helped"]["goals"]) == (100, 30, 23)
+
+
+def _trace(wanted, asked, done, drops=None):
+    steps = len(wanted)
+    column = lambda x: np.asarray(x, np.float32).reshape(steps, 1, 1)
+    drops = np.zeros((steps, 1), bool) if drops is None else drops
+    nothing = np.zeros((steps, 1))
+    return assist.Trace(*[nothing] * 5, drops, nothing, *map(column, (wanted, asked, done)))
+
+
+def test_following_by_hand():
+    wanted = np.sin(np.arange(40) / 5)
+    found = assist.following(_trace(wanted, wanted, 0.5 * wanted))
+    np.testing.assert_allclose(list(found["correlation"].values()), 1.0, rtol=1e-6)  # half as far, the same way
+    assert list(found["correlation"]) == ["0.1 s", "0.5 s", "1 s", "2 s"] and found["overruled"] == 0
+    assert assist.following(_trace(wanted, np.ones(40), -np.ones(40)))["overruled"] == 1
+    # Noise that is new in every tick hides the wish in a tick, less so in a second.
+    noise = np.random.default_rng(0).choice([-1.0, 1.0], 2000)
+    wish = np.repeat(np.random.default_rng(1).choice([-1.0, 1.0], 100), 20)
+    correlation = assist.following(_trace(wish, wish + 3 * noise, wish + 3 * noise))["correlation"]
+    assert correlation["0.1 s"] < 0.4 < 0.6 < correlation["1 s"]
+    still = assist.following(_trace(np.zeros(40), np.zeros(40), np.zeros(40)))
+    assert still["overruled"] is None and still["correlation"]["1 s"] is None
+
+
+def test_no_window_goes_on_after_a_drop():
+    wanted, drops = np.ones(20), np.zeros((20, 1), bool)
+    wanted[10:], drops[9] = -1, True  # another grasp, another wish
+    done = wanted.copy()
+    done[10:] = 1
+    done += 0.01 * np.arange(20)
+    # Windows of 2 s would have to cross the drop, those of 1 s lie on one side of it.
+    found = assist.following(_trace(wanted, wanted, done, drops))["correlation"]
+    assert found["2 s"] is None and found["1 s"] < 0
+
+
+def test_a_low_passed_wish_is_a_running_mean():
+    helper, target = assist.low_pass(share=0.5, gain=2.0), jnp.zeros(3)
+    aim, mean = helper.act(helper.reset(target, target), target, target, jnp.ones(3), 0.0, None)
+    np.testing.assert_allclose(aim, 1.0)  # 2 * 0.5 * 1
+    np.testing.assert_allclose(helper.act(mean, target, target, jnp.ones(3), 0.0, None)[0], 1.5)  # 2 * (0.25 + 0.5)

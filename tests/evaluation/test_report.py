@@ -10,7 +10,7 @@ from dexgen_jax.viz import plots
 def _row(operator, strength, drops, goals=5):
     zeros = jnp.zeros(4, jnp.int32)
     tally = assist.Tally(zeros.at[:2].set(drops // 2), zeros.at[0].set(goals), zeros)
-    return assist.summarise(operator, None if strength is None else 5000 * strength, tally, 100.0, strength)
+    return assist.summarise(operator, tally, 100.0, "alone" if strength is None else "controller", strength)
 
 
 ROWS = [
@@ -57,7 +57,7 @@ def test_the_page_needs_no_other_file(tmp_path):
     for tag in ("main", "table", "figure", "video", "svg", "details", "html"):
         assert outline.opened.count(tag) == outline.closed.count(tag) > 0
     assert "bm90IHJlYWxseSBhIGZpbG0=" in text  # the film itself, in base64
-    assert outline.opened.count("svg") == 3
+    assert outline.opened.count("svg") == 2
 
 
 def test_what_is_not_markup_is_escaped(tmp_path):
@@ -65,12 +65,14 @@ def test_what_is_not_markup_is_escaped(tmp_path):
     assert "Alone &amp; helped &lt;side by side&gt;" in text and "a &lt; b" in text
 
 
-def test_the_headline_says_how_much_longer_and_how_sure():
-    # Half of the drops are in environment 0, half in 1. In the even ones strength 0.03 has fewest; in the odd ones
-    # there are 10 drops instead of 40 in equal times: 4 times as long. Clopper-Pearson of 40 / 50 is [0.6628, 0.8997].
+def test_the_headline_says_how_much_longer_and_how_many_goals_and_how_sure():
+    # Half of the drops are in environment 0, half in 1. In the even ones strength 0.03 has fewest and no other reaches
+    # more goals; in the odd ones there are 10 drops instead of 40 in equal times: 4 times as long. Clopper-Pearson of
+    # 40 / 50 is [0.6628, 0.8997]. All five goals of each row are in environment 0.
     line = report.headline("noisy 0.75", COMPARED["noisy 0.75"])
     assert "<b>20.0 s</b> per drop with help, 5.00 s alone: <b>4.00 times as long</b>" in line
     assert "95% interval 1.97 to 8.97" in line
+    assert "<b>0.750</b> goals a minute instead of 0.750" in line
 
 
 def test_a_difference_within_noise_is_not_sold_as_one():
@@ -90,8 +92,8 @@ def test_the_table_marks_the_best_row_and_shows_every_row(tmp_path):
     body = text[text.index("<tbody>") : text.index("</tbody>")]
     assert body.count("<tr") == len(ROWS) and body.count("<tr class=best>") == 1
     best = body[body.index("<tr class=best>") :]
-    assert best.index("λ 0.03 <small>α 150 / m²</small>") < best.index("20.0 <small>12.9 – 32.7</small>")
-    assert "λ 0 <small>operator unheard</small>" in body
+    assert best.index("strength 0.03") < best.index("20.0 <small>12.9 – 32.7</small>")
+    assert "strength 0 <small>operator unheard</small>" in body
 
 
 def test_numbers_have_three_digits_and_no_exponent():

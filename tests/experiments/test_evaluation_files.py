@@ -11,10 +11,13 @@ from dexgen_jax.evaluation import assist
 from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
 
+STILL, HELPED = ("still", "alone", None), ("noisy 0.75", "controller", 0.3)
 
-def _row(operator, strength, drops):
+
+def _row(case, drops):
     zeros = jnp.zeros(4, jnp.int32)
-    return assist.summarise(operator, None, assist.Tally(zeros.at[0].set(drops), zeros, zeros), 10.0, strength)
+    operator, helper, strength = case
+    return assist.summarise(operator, assist.Tally(zeros.at[0].set(drops), zeros, zeros), 10.0, helper, strength)
 
 
 def _trace(steps=6, environments=2):
@@ -22,16 +25,17 @@ def _trace(steps=6, environments=2):
     rng = np.random.default_rng(0)
     field = lambda *shape: jnp.asarray(rng.normal(size=(steps, environments, *shape)), jnp.float32)
     thing = jax.tree.map(lambda x: jnp.broadcast_to(x, (steps, environments, *np.shape(x))), catalog.load("cube_55"))
-    return assist.Trace(field(n), field(7), field(7), field(3), thing, field() > 0, field() > 0)
+    changes = field(n), field(n), field(n)
+    return assist.Trace(field(n), field(7), field(7), field(3), thing, field() > 0, field() > 0, *changes)
 
 
 def test_rows_come_back_in_order_and_what_is_not_finite_as_null(tmp_path):
-    rows = {("still", None): _row("still", None, 0), ("noisy 0.75", 0.3): _row("noisy 0.75", 0.3, 8)}
+    rows = {STILL: _row(STILL, 0), HELPED: _row(HELPED, 8)}
     files.write_rows(tmp_path, rows)
     read = files.read_rows(tmp_path)
     assert list(read) == list(rows)
-    assert read["noisy 0.75", 0.3] == json.loads(run_log.to_json(rows["noisy 0.75", 0.3]))
-    assert read["still", None]["hold_time"]["value"] is None  # infinite, which JSON cannot say
+    assert read[HELPED] == json.loads(run_log.to_json(rows[HELPED]))
+    assert read[STILL]["hold_time"]["value"] is None  # infinite, which JSON cannot say
     assert files.read_rows(tmp_path / "nothing yet") == {}
 
 
@@ -43,11 +47,11 @@ def test_rows_that_cannot_be_read_are_named(tmp_path):
 
 def test_the_first_steps_of_a_trace_come_back(tmp_path):
     trace = _trace()
-    files.save_trace(tmp_path, "noisy 0.75", 0.3, trace, steps=4)
-    read = files.load_trace(tmp_path, "noisy 0.75", 0.3)
+    files.save_trace(tmp_path, HELPED, trace, steps=4)
+    read = files.load_trace(tmp_path, HELPED)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[:4], b), trace, read)
     with pytest.raises(ValueError, match=r"cannot read .*noisy_0\.75-alone\.msgpack .*: delete .* and evaluate again"):
-        files.load_trace(tmp_path, "noisy 0.75", None)
+        files.load_trace(tmp_path, ("noisy 0.75", "alone", None))
 
 
 def test_curves_are_those_that_the_run_has(tmp_path):

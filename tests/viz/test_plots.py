@@ -11,9 +11,12 @@ def _estimate(value, low, high):
 
 def _rows(*values):
     return [
-        {"strength": strength, "hold_time": _estimate(*value), "goals_per_minute": _estimate(1.0, 0.5, 2.0)}
-        for strength, value in zip((None, 0.0, 0.3), values, strict=True)
-    ]
+        {
+            "strength": strength, "helper": "alone" if strength is None else "controller",
+            "hold_time": _estimate(*value), "goals_per_minute": _estimate(1.0, 0.5, 2.0),
+        }
+        for strength, value in zip((None, 0.0, 1.0), values, strict=True)
+    ]  # fmt: skip
 
 
 GROUPS = {
@@ -26,14 +29,14 @@ def _texts(svg):
     return [element.text for element in xml.etree.ElementTree.fromstring(svg).iter() if element.tag.endswith("text")]
 
 
-def test_one_panel_per_operator_with_its_strengths():
-    texts = _texts(plots.by_strength(GROUPS, "hold_time", "seconds per drop", {"hold_time": _estimate(60, 40, 80)}))
-    assert {"noisy", "slow", "seconds per drop", "alone", "assisted", "clean expert"} <= set(texts)
-    assert texts.count("0.3") == 2
+def test_the_plane_names_every_operator_alone_and_helped_and_the_clean_expert():
+    texts = _texts(plots.plane(GROUPS, _rows((60, 40, 80), (1, 1, 1), (1, 1, 1))[0]))
+    names = {f"{who}, {how}" for who in GROUPS for how in ("alone", "helped")}
+    assert names | {"clean expert", "goals per minute", "seconds held per drop"} <= set(texts)
 
 
 def test_the_colours_of_the_page_are_taken():
-    svg = plots.by_strength(GROUPS, "goals_per_minute", "goals per minute", None)
+    svg = plots.plane(GROUPS, None)
     assert "currentColor" in svg and plots.INK not in svg
     assert svg.startswith("<svg") and "<?xml" not in svg
 
