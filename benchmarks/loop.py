@@ -76,7 +76,7 @@ def account(controller: Controller, rate: float, seconds: float) -> dict:
     controller.reset(start)
 
     def decide(q: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return controller.act(q, target, start + 0.1 * np.sin(q), strength=0.1)[0]
+        return controller.act(q, target, start + 0.1 * np.sin(q))[0]
 
     for _ in range(20):
         decide(start, start)

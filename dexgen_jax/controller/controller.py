@@ -58,13 +58,13 @@ class State:
     # Of the operator, see `listening.Heard`.
     offsets: jax.Array  # (K, 3) m
     undone: jax.Array  # (K, 3) m
-    noise: jax.Array  # ()
+    jitter: jax.Array  # ()
     doubt: jax.Array  # ()
 
     @property
     def heard(self) -> Heard:
         """What is remembered of the operator."""
-        return Heard(self.offsets, self.undone, self.noise, self.doubt)
+        return Heard(self.offsets, self.undone, self.jitter, self.doubt)
 
     def push(self, q: jax.Array, target: jax.Array) -> "State":
         """Forgets the oldest reading and adds one, (n,) [rad] each."""
@@ -82,7 +82,7 @@ class Diagnostics:
     spread: jax.Array  # () m, root mean square deviation of the candidates' keypoints; 0 with one candidate
     alpha: jax.Array  # () 1/m^2, the guidance in force: 0 if the command was refused
     strength: jax.Array  # () the same as lambda, see `guidance.strength`
-    noise: jax.Array  # () m, standard deviation of the commands' noise as it is estimated, of each coordinate
+    jitter: jax.Array  # () m, standard deviation of the commands' noise as it is estimated, of each coordinate
     undone: jax.Array  # () m, root mean square of what was asked and not done, of each coordinate
     events: jax.Array  # () int32, bits of `safety.Event`
 
@@ -129,7 +129,7 @@ def act(
     diagnostics = Diagnostics(
         motion=motion, distance=guidance.rms_distance(motion, command.offsets, command.weight),
         overruled=jnp.sqrt(jnp.mean((action - command.target) ** 2)), spread=spread, alpha=alpha, strength=strength,
-        noise=scale * jnp.sqrt(heard.noise), undone=jnp.sqrt(jnp.mean(heard.undone**2)), events=events,
+        jitter=scale * jnp.sqrt(heard.jitter), undone=jnp.sqrt(jnp.mean(heard.undone**2)), events=events,
     )  # fmt: skip
     return action, state.replace(safe=action, **vars(heard)), diagnostics
 

@@ -20,24 +20,24 @@ from dexgen_jax.controller.commands import Command
 
 @dataclasses.dataclass(frozen=True)
 class ListeningConfig:
-    """How commands are heard; hashable. The paper is `ListeningConfig(memory=0.0, noise_range=(1.0, 1.0))`."""
+    """How commands are heard; hashable. The paper is `ListeningConfig(memory=0.0, jitter_range=(1.0, 1.0))`."""
 
     memory: float = 0.8  # share of what was not done that is asked again in the next tick; 0 forgets at once
     longest: float = 0.03  # m, of what is remembered of one keypoint: a wish that cannot be done does not wind up
-    noise_memory: float = 0.9  # share of the estimated noise kept in a tick: 0.9 looks back over a second at 10 Hz
+    jitter_memory: float = 0.9  # share of the estimated noise kept in a tick: 0.9 looks back over a second at 10 Hz
     # Standard deviation of the noise that is believed at least and at most, in units of the learned motions' own; a
     # range of 1 measures nothing, then the strength that is said is the one in force.
-    noise_range: tuple[float, float] = (0.1, 10.0)
+    jitter_range: tuple[float, float] = (0.1, 10.0)
 
     def __post_init__(self) -> None:
         """Refuses a memory that winds up, and a range that is none."""
-        for name in ("memory", "noise_memory"):
+        for name in ("memory", "jitter_memory"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"listening.{name} must be from 0 to below 1, got {getattr(self, name)}")
-        low, high = self.noise_range
+        low, high = self.jitter_range
         if not 0 < low <= high < float("inf") or not 0 <= self.longest < float("inf"):
             raise ValueError(
-                f"listening needs 0 < noise_range[0] <= noise_range[1] and longest >= 0, all finite, got {self}"
+                f"listening needs 0 < jitter_range[0] <= jitter_range[1] and longest >= 0, all finite, got {self}"
             )
 
 
@@ -47,14 +47,14 @@ class Heard:
 
     offsets: jax.Array  # (K, 3) m, what the last command asked for
     undone: jax.Array  # (K, 3) m, what of all commands was not done
-    noise: jax.Array  # () variance of a command
+    jitter: jax.Array  # () variance of a command's noise
     doubt: jax.Array  # () variance of what was asked for last, with what was left undone; 0 if nobody was heard
 
     @classmethod
-    def nobody(cls, num_keypoints: int, noise: jax.Array | float = 1.0) -> "Heard":
+    def nobody(cls, num_keypoints: int, jitter: jax.Array | float = 1.0) -> "Heard":
         """Before the first command. Until it is known, a command's noise is as large as the motions' own spread."""
         nothing = jnp.zeros((num_keypoints, 3), jnp.float32)
-        return cls(nothing, nothing, jnp.asarray(noise, jnp.float32), jnp.zeros((), jnp.float32))
+        return cls(nothing, nothing, jnp.asarray(jitter, jnp.float32), jnp.zeros((), jnp.float32))
 
 
 def hear(
@@ -68,18 +68,19 @@ def hear(
     counted = 3 * jnp.sum(command.weight**2)
     fresh = jnp.sum(jump**2) / (2 * spread**2 * jnp.where(counted > 0, counted, 1.0))
     known = (heard.doubt > 0) & (counted > 0)
-    noise = jnp.where(known, config.noise_memory * heard.noise + (1 - config.noise_memory) * fresh, heard.noise)
-    low, high = config.noise_range
-    believed = jnp.clip(noise, low**2, high**2)
+    keep = config.jitter_memory
+    jitter = jnp.where(known, keep * heard.jitter + (1 - keep) * fresh, heard.jitter)
+    low, high = config.jitter_range
+    believed = jnp.clip(jitter, low**2, high**2)
     doubt = config.memory**2 * heard.doubt + believed
     asked = command.replace(offsets=command.offsets + config.memory * heard.undone * command.weight[:, None])
-    return asked, 1 / doubt, heard.replace(offsets=command.offsets, noise=noise, doubt=doubt)
+    return asked, 1 / doubt, heard.replace(offsets=command.offsets, jitter=jitter, doubt=doubt)
 
 
 def settle(config: ListeningConfig, heard: Heard, asked: jax.Array, done: jax.Array, listens: jax.Array) -> Heard:
-    """Remembers what was `asked` and not `done`, (K, 3) [m] each; where nobody `listens` (), only the noise is kept."""
+    """Remembers what was `asked` and not `done`, (K, 3) [m] each; only the jitter, where nobody `listens` ()."""
     rest = asked - done
     length = jnp.sqrt(jnp.sum(rest**2, axis=-1, keepdims=True))
     rest = rest * jnp.where(length > config.longest, config.longest / jnp.where(length > 0, length, 1.0), 1.0)
-    nobody = Heard.nobody(len(rest), heard.noise)
+    nobody = Heard.nobody(len(rest), heard.jitter)
     return jax.tree.map(lambda new, none: jnp.where(listens, new, none), heard.replace(undone=rest), nobody)

@@ -66,7 +66,7 @@ def describe(controller: Controller) -> dict[str, Any]:
 
 
 def state_fields(controller: Controller) -> dict[str, Field]:
-    """What a tick remembers; a reset fills the rows with the first reading, `noise` with 1, the operator with 0."""
+    """What a tick remembers; a reset fills the rows with the first reading, `jitter` with 1, the operator with 0."""
     hand, history = controller.model.hand, controller.model.history
     joints, keypoints = hand.num_joints, (hand.num_keypoints, 3)
     return {
@@ -75,7 +75,7 @@ def state_fields(controller: Controller) -> dict[str, Field]:
         "safe": Field((joints,), "float32", "the joint targets set last, within the limits [rad]"),
         "offsets": Field(keypoints, "float32", "the way that the last command asked for [m, palm frame]"),
         "undone": Field(keypoints, "float32", "what of all commands was not done [m, palm frame]"),
-        "noise": Field((), "float32", "variance of the commands' noise, where the learned motions have 1"),
+        "jitter": Field((), "float32", "variance of the commands' noise, where the learned motions have 1"),
         "doubt": Field((), "float32", "variance of what was asked for last, likewise; 0 if nobody was heard"),
     }
 
@@ -117,7 +117,7 @@ def output_fields(controller: Controller) -> dict[str, Field]:
         "spread": Field(number, "float32", "root mean square deviation of the candidates [m]"),
         "alpha": Field(number, "float32", "guidance in force [1/m^2]"),
         "strength": Field(number, "float32", "the same as lambda"),
-        "noise": Field(number, "float32", "standard deviation of the commands' noise, each coordinate [m]"),
+        "jitter": Field(number, "float32", "standard deviation of the commands' noise, each coordinate [m]"),
         "undone": Field(number, "float32", "root mean square of what was asked and not done, each coordinate [m]"),
         "events": Field(number, "int32", "bits of `events`; the last safe targets are held if `held_if` meets them"),
     }

@@ -134,10 +134,10 @@ def write(controller: Controller, path: str | Path) -> dict[str, Any]:
 
 
 def write_joint_command(controller: Controller, path: str | Path) -> None:
-    """Writes what turns joint positions `q` and `wanted` (n,) [rad] into the tick's command_... inputs (.onnx)."""
+    """Writes what turns joint targets `wanted` in place of `target` (n,) [rad] into the tick's command_... inputs."""
     joints = jax.ShapeDtypeStruct((controller.model.hand.num_joints,), np.float32)
     closed = jax.make_jaxpr(tick.command_function(controller, "joints"))(joints, joints)
-    walk, before = Walk(), ("q", "wanted")
+    walk, before = Walk(), ("target", "wanted")
     outputs = walk.run(closed, [Name(name) for name in before])
     after = [f"command_{name}" for name in sorted(contract.command_fields(controller))]
     told = list(zip(before, closed.in_avals, strict=True))

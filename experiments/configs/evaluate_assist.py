@@ -49,7 +49,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.operators = scale["operators"]  # to be helped: kind and amplitude, see dexgen_jax/evaluation/operators.py
     config.references = ("clean", "still", "random")  # operators that are only watched
     # How much the operator is listened to: 1 is as much as the steadiness of its commands deserves, 0 not at all. With
-    # `listening.noise_range=(1,1)` it is the paper's lambda = 2 alpha s^2, whose alphas 150, 750 and 3000 are 0.03,
+    # `listening.jitter_range=(1,1)` it is the paper's lambda = 2 alpha s^2, whose alphas 150, 750 and 3000 are 0.03,
     # 0.15 and 0.6 if its s is 1 cm.
     config.strengths = scale["strengths"]
     config.listening = fill(ListeningConfig())

@@ -221,7 +221,7 @@ def test_a_steady_operator_is_heard_more_and_a_shaking_one_less(robot):
         for _ in range(30):
             wanted = MIDDLE + 0.02 + noise * rng.standard_normal(16)
             told.append(robot.act(MIDDLE, MIDDLE, wanted.astype(np.float32))[1])
-        return float(told[0].strength), float(told[-1].strength), float(told[-1].noise)
+        return float(told[0].strength), float(told[-1].strength), float(told[-1].jitter)
 
     (first, steady, quiet), (_, shaken, loud) = heard(0.0), heard(0.3)
     np.testing.assert_allclose(first, 1.0, rtol=1e-5)  # the default

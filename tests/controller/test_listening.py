@@ -11,7 +11,7 @@ from dexgen_jax.controller.listening import Heard, ListeningConfig
 
 K, SPREAD = 8, 0.002  # keypoints, m
 CONFIG = ListeningConfig()
-PAPER = ListeningConfig(memory=0.0, noise_range=(1.0, 1.0))
+PAPER = ListeningConfig(memory=0.0, jitter_range=(1.0, 1.0))
 
 
 def _command(offsets, weight=None):
@@ -35,7 +35,7 @@ def test_the_noise_is_that_of_the_operator_whatever_it_intends():
     intention = 0.003 * np.sin(np.arange(ticks) / 20)[:, None, None]  # a wave of 12 s
     for noise in (0.0005, 0.002, 0.008):
         *_, heard = _run(CONFIG, intention + noise * rng.standard_normal((ticks, K, 3)), 1.0)
-        believed = SPREAD * np.sqrt(np.mean(heard.noise[100:]))
+        believed = SPREAD * np.sqrt(np.mean(heard.jitter[100:]))
         np.testing.assert_allclose(believed, noise, rtol=0.05)
 
 
@@ -51,7 +51,7 @@ def test_precision_is_one_over_the_variance_in_units_of_the_motions():
 
 def test_a_steady_operator_is_heard_as_far_as_is_believed():
     *_, heard = _run(CONFIG, np.full((300, K, 3), 0.001), 1.0)
-    assert heard.noise[-1] < 1e-6
+    assert heard.jitter[-1] < 1e-6
     np.testing.assert_allclose(heard.doubt[-1], 0.1**2 / (1 - 0.8**2), rtol=1e-3)
 
 
@@ -59,7 +59,7 @@ def test_one_jump_by_hand():
     # From zero to 4 mm in each coordinate: half the squared jump is 8 mm^2, 2 in units of (2 mm)^2. The estimate
     # forgets a tenth of its first guess 1: 0.9 + 0.1 * 2.
     _, precision, heard = _run(ListeningConfig(memory=0.5), np.stack([np.zeros((K, 3)), np.full((K, 3), 0.004)]), 1.0)
-    np.testing.assert_allclose(heard.noise, [1.0, 1.1], rtol=1e-5)
+    np.testing.assert_allclose(heard.jitter, [1.0, 1.1], rtol=1e-5)
     np.testing.assert_allclose(1 / precision, [1.0, 0.25 * 1.0 + 1.1], rtol=1e-5)
 
 
@@ -89,7 +89,7 @@ def test_the_papers_rule_measures_and_remembers_nothing():
 def test_who_is_not_listened_to_is_forgotten_but_for_the_noise():
     heard = Heard(jnp.ones((K, 3)), jnp.ones((K, 3)), jnp.float32(3.0), jnp.float32(2.0))
     after = listening.settle(CONFIG, heard, jnp.ones((K, 3)), jnp.zeros((K, 3)), jnp.bool_(False))
-    assert not after.offsets.any() and not after.undone.any() and (after.noise, after.doubt) == (3.0, 0.0)
+    assert not after.offsets.any() and not after.undone.any() and (after.jitter, after.doubt) == (3.0, 0.0)
 
 
 def test_keypoints_that_are_free_neither_count_nor_are_remembered():
@@ -98,7 +98,7 @@ def test_keypoints_that_are_free_neither_count_nor_are_remembered():
     tips[:4] = 0.004
     heard = Heard.nobody(K).replace(doubt=jnp.float32(1.0), undone=jnp.full((K, 3), 0.01))
     asked, _, heard = listening.hear(CONFIG, heard, _command(tips, weight), jnp.float32(SPREAD))
-    np.testing.assert_allclose(heard.noise, 0.9 + 0.1 * 2, rtol=1e-5)  # as if all had jumped, see above
+    np.testing.assert_allclose(heard.jitter, 0.9 + 0.1 * 2, rtol=1e-5)  # as if all had jumped, see above
     np.testing.assert_allclose(asked.offsets[4:], 0.0)
     np.testing.assert_allclose(asked.offsets[:4], 0.012, rtol=1e-5)
     # Without anybody who counts nothing is divided by zero.
@@ -109,5 +109,5 @@ def test_keypoints_that_are_free_neither_count_nor_are_remembered():
 def test_settings_that_wind_up_or_believe_nothing_are_refused():
     with pytest.raises(ValueError, match="listening.memory must be from 0 to below 1, got 1"):
         ListeningConfig(memory=1.0)
-    with pytest.raises(ValueError, match="noise_range"):
-        ListeningConfig(noise_range=(2.0, 1.0))
+    with pytest.raises(ValueError, match="jitter_range"):
+        ListeningConfig(jitter_range=(2.0, 1.0))

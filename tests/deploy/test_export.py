@@ -130,11 +130,13 @@ def test_the_contract_says_what_a_driver_needs(file, controller):
     assert terms["joints"]["names"] == list(hand.joint_names) and terms["joints"]["unit"] == "rad"
     np.testing.assert_allclose(terms["joints"]["upper"], hand.upper)
     assert (terms["control_hz"], terms["history"], terms["modes"][0]) == (10.0, 4, "default")
-    assert terms["commands"]["tip_positions"] == {"shape": [4, 3], "unit": "m"}
+    assert terms["commands"]["tip_positions"] == {
+        "shape": [4, 3], "unit": "m", "measured_from": "the palm's origin",
+    }  # fmt: skip
     assert terms["events"]["LATE"] == 2 and terms["held_if"] == 7 and terms["limits"]["max_step"] == 0.15
     assert terms["platforms"] == ["cpu", "cuda", "tpu"]
     assert {name: field["shape"] for name, field in terms["state"].items()} == {
-        "q": [4, 16], "target": [4, 16], "safe": [16],
+        "q": [4, 16], "target": [4, 16], "safe": [16], "offsets": [8, 3], "undone": [8, 3], "jitter": [], "doubt": [],
     }  # fmt: skip
     assert json.loads(json.dumps(contract.describe(controller))).items() <= terms.items()
 
@@ -182,9 +184,9 @@ def test_a_file_that_is_not_what_was_exported_is_refused(file, tmp_path):
     for name, change in (("weights.npz", flip), ("tick.stablehlo", flip), ("tick.stablehlo", lambda data: None)):
         with pytest.raises(ValueError, match=f"bad.zip: {name} is missing or not what was exported: copy or export"):
             Exported(rewritten(file, tmp_path / "bad.zip", name, change))
-    newer = lambda data: data.replace(b'"version": 1', b'"version": 2')
-    with pytest.raises(ValueError, match="holds 'dexgen_jax controller' version 2, and this reads .* version 1"):
-        Exported(rewritten(file, tmp_path / "new.zip", "contract.json", newer))
+    older = lambda data: data.replace(b'"version": 2', b'"version": 1')
+    with pytest.raises(ValueError, match="holds 'dexgen_jax controller' version 1, and this reads .* version 2"):
+        Exported(rewritten(file, tmp_path / "old.zip", "contract.json", older))
     (tmp_path / "short.zip").write_bytes(file.read_bytes()[:-100])
     with pytest.raises(ValueError, match="short.zip is damaged or no exported controller"):
         Exported(tmp_path / "short.zip")
@@ -201,8 +203,8 @@ def test_errors_name_what_exists(robot, file, controller, tmp_path):
     robot.reset(q)
     with pytest.raises(ValueError, match="unknown mode 'spin'; this controller knows default, precision_rotation"):
         robot.act(q, q, mode="spin")
-    with pytest.raises(ValueError, match="how much the command is heard: strength is missing"):
-        robot.act(q, q, q)
+    with pytest.raises(ValueError, match="target of joint ff_.* is 3 rad, and its limits are -0.47 to 0.47 rad"):
+        robot.reset(q, q + 3)
     with pytest.raises(ValueError, match="loaded for commands of joints, tip_positions, got 'tip_offsets'"):
         robot.act(q, q, np.zeros((4, 3)), kind="tip_offsets", strength=0.1)
     with pytest.raises(ValueError, match=r"a command of joints has shape \(16,\), got \(4, 3\)"):

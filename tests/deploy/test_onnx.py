@@ -38,7 +38,7 @@ def reference(controller):
         given = iter(noise)
         command = Command(told["command_offsets"], told["command_weight"], told["command_target"])
         alpha = guidance.alpha_of(told["strength"], controller.weights.normalizer.offset_std)
-        with mock.patch.object(jax.random, "normal", lambda key, shape: next(given).reshape(shape)):
+        with mock.patch.object(jax.random, "normal", lambda key, shape, dtype: next(given).reshape(shape)):
             action, state, diagnostics = control.act(
                 controller.model, controller.weights, state, told["q"], told["target"], command, told["mode"], alpha,
                 jax.random.PRNGKey(0), told["age"], told["released"], controller.settings,
@@ -74,7 +74,7 @@ def test_a_hundred_ticks_are_the_controllers(file, controller, expected):
     state = {f"state_{name}": value for name, value in check.first(controller).items()}
     for now in range(check.COUNT):
         outputs = run(opened, {**{name: value[now] for name, value in said.items()}, **state, "noise": noise[now]})
-        state = {f"state_{name}": outputs.pop(f"next_{name}") for name in ("q", "target", "safe")}
+        state = {f"state_{name}": outputs.pop(f"next_{name}") for name in check.first(controller)}
         outputs["strength"] = outputs.pop("told_strength")
         assert outputs.keys() == wanted.keys()
         for name, value in outputs.items():
@@ -127,7 +127,8 @@ def test_joint_commands_have_a_graph_of_their_own(controller, tmp_path):
     hand, rng = controller.model.hand, np.random.default_rng(0)
     q = rng.uniform(hand.lower, hand.upper).astype(np.float32)
     wanted = q + rng.normal(size=q.shape).astype(np.float32)
-    outputs, told = run(session(tmp_path / "command_joints.onnx"), {"q": q, "wanted": wanted}), joints(hand, q, wanted)
+    outputs = run(session(tmp_path / "command_joints.onnx"), {"target": q, "wanted": wanted})
+    told = joints(hand, q, wanted)
     for name in ("offsets", "weight", "target"):
         np.testing.assert_allclose(outputs[f"command_{name}"], getattr(told, name), atol=1e-6)
 

@@ -14,7 +14,7 @@ from dexgen_jax.deploy.client import Client
 from dexgen_jax.deploy.server import Server, is_local
 
 ACT = {
-    "version": 1, "id": 3, "ask": "act", "q": MIDDLE, "target": MIDDLE, "mode": "default", "age": 0.0,
+    "version": messages.VERSION, "id": 3, "ask": "act", "q": MIDDLE, "target": MIDDLE, "mode": "default", "age": 0.0,
     "command": MIDDLE, "kind": "joints", "strength": 0.1, "released": False,
 }  # fmt: skip
 
@@ -27,7 +27,7 @@ def test_a_client_gets_what_its_session_says(serve, sessions):
             np.testing.assert_array_equal(target, MIDDLE + np.float32(0.001) * count)
     assert told == {
         "distance": 0.25, "overruled": 0.5, "spread": 0.0, "strength": pytest.approx(0.1),
-        "events": ["BAD_READING", "ACTION_CLIPPED"],
+        "jitter": 0.001, "undone": 0.002, "events": ["BAD_READING", "ACTION_CLIPPED"],
     }  # fmt: skip
     (session,) = sessions
     np.testing.assert_array_equal(session.resets[0][1], MIDDLE + np.float32(0.1))
@@ -63,7 +63,7 @@ def test_latency_is_of_acts_alone(serve):
 def test_a_req_socket_is_served_too(serve):
     with zmq.Context() as context, context.socket(zmq.REQ) as old:
         old.connect(serve().address)
-        old.send(messages.encode({"version": 1, "id": 9, "ask": "describe"}))
+        old.send(messages.encode({"version": messages.VERSION, "id": 9, "ask": "describe"}))
         assert messages.decode(old.recv())["contract"] == {"modes": ["default", "free_motion"]}
 
 
@@ -112,7 +112,7 @@ def test_a_failing_session_fails_alone(serve, sessions):
 MALFORMED = [
     lambda rng: rng.bytes(rng.integers(0, 400)),
     lambda rng: messages.encode(ACT)[: rng.integers(0, 300)],
-    lambda rng: messages.encode({**ACT, "version": rng.choice([0, 2, -1, 2**40])}),
+    lambda rng: messages.encode({**ACT, "version": rng.choice([0, 1, 3, -1, 2**40])}),
     lambda rng: messages.encode({**ACT, "version": [None, True, "1", 1.0][rng.integers(4)]}),
     lambda rng: messages.encode({**ACT, "ask": ["fire", "", None, 3, ["act"], "ACT"][rng.integers(6)]}),
     lambda rng: messages.encode({**ACT, _array(rng): _poisoned(rng)}),
@@ -230,13 +230,12 @@ def test_a_client_gives_up_in_time_and_drops_the_late_answer(serve, sessions):
         np.testing.assert_array_equal(target, MIDDLE + np.float32(0.002))
 
 
-def test_a_command_without_its_strength_is_not_sent(serve, sessions):
+def test_a_command_is_heard_as_its_steadiness_deserves_unless_said_otherwise(serve, sessions):
     with Client(serve().address) as client:
         client.reset(MIDDLE)
-        with pytest.raises(ValueError, match="how much the command is heard: strength is missing"):
-            client.act(MIDDLE, MIDDLE, MIDDLE)
+        client.act(MIDDLE, MIDDLE, MIDDLE)
         client.act(MIDDLE, MIDDLE, MIDDLE, released=True)
-    assert [how["released"] for _, _, _, how in sessions[0].acts] == [True]
+    assert [(how["strength"], how["released"]) for _, _, _, how in sessions[0].acts] == [(1.0, False), (1.0, True)]
 
 
 def test_nobody_there():
