@@ -71,7 +71,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     page = report.Report(
         rows=rows, comparisons=compared, curves=files.learning_curves(log.run_dir, config.expert),
         films=[files.film_of(log.folder, scene, name, best[name], look) for name in look.operators],
-        facts=facts(config, env, controller), listings=files.listings(log.run_dir),
+        facts=files.facts(config, env, controller), listings=files.listings(log.run_dir),
     )  # fmt: skip
     atomic_write(log.run_dir / "report.html", report.page(page))
     kept = ("drops", "goals", "hold_time", "goals_per_minute")
@@ -93,23 +93,6 @@ def check(config: ConfigDict) -> None:
     for name in config.film.operators:
         if name not in config.operators:
             raise ValueError(f"cannot film {name!r}: config.operators are {', '.join(config.operators)}")
-
-
-def facts(config: ConfigDict, env, controller: Controller) -> dict[str, str]:
-    """How the rows were measured, for the report."""
-    task, model = env.config, controller.model
-    return {
-        "Goal": f"object within {100 * task.position_tolerance:g} cm and {task.angle_tolerance:g} rad, joints within "
-        f"{task.joint_tolerance:g} rad rms, held for {task.hold_steps / CONTROL_HZ:g} s",
-        "Drop": f"object more than {100 * task.drop_distance:g} cm from where grasps hold it",
-        "Row": f"{config.num_envs} environments x {config.seconds:g} s at {CONTROL_HZ:g} Hz, seed {config.seed}",
-        "Hand sees": "its own joint readings, with the task's sensor noise; no object, no gravity",
-        "Objects": config.objects,
-        "Physics": f"{env.engine.name}, gravity up to {task.randomization.gravity_angle:.2f} rad from palm-up",
-        "Controller": f"{model.hand_name}, mode {config.mode}, {model.sampling_steps} DDIM steps, the nearest of "
-        f"{controller.settings.candidates} motions",
-        "Listening": str(controller.settings.listening),
-    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -16,8 +16,11 @@ from flax import serialization
 from ml_collections import ConfigDict
 
 from dexgen_jax import pretrained
+from dexgen_jax.controller.controller import Controller
+from dexgen_jax.envs.registry import Env
 from dexgen_jax.evaluation import assist, report
 from dexgen_jax.objects.shapes import ObjectParams
+from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.physics.scene import Scene
 from dexgen_jax.run_log import METRICS_FILE, atomic_write, read_metrics, to_json
 from dexgen_jax.viz import film, plots, video
@@ -113,3 +116,20 @@ def listings(run_dir: Path) -> dict[str, str]:
             if path.exists():
                 texts[f"{stage}: {title}"] = path.read_text()
     return texts
+
+
+def facts(config: ConfigDict, env: Env, controller: Controller) -> dict[str, str]:
+    """How the rows were measured, for the report."""
+    task, model = env.config, controller.model
+    return {
+        "Goal": f"object within {100 * task.position_tolerance:g} cm and {task.angle_tolerance:g} rad, joints within "
+        f"{task.joint_tolerance:g} rad rms, held for {task.hold_steps / CONTROL_HZ:g} s",
+        "Drop": f"object more than {100 * task.drop_distance:g} cm from where grasps hold it",
+        "Row": f"{config.num_envs} environments x {config.seconds:g} s at {CONTROL_HZ:g} Hz, seed {config.seed}",
+        "Hand sees": "its own joint readings, with the task's sensor noise; no object, no gravity",
+        "Objects": config.objects,
+        "Physics": f"{env.engine.name}, gravity up to {task.randomization.gravity_angle:.2f} rad from palm-up",
+        "Controller": f"{model.hand_name}, mode {config.mode}, {model.sampling_steps} DDIM steps, the nearest of "
+        f"{controller.settings.candidates} motions",
+        "Listening": str(controller.settings.listening),
+    }  # fmt: skip

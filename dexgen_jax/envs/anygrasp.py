@@ -16,7 +16,8 @@ from dexgen_jax.envs.curriculum import CurriculumConfig
 from dexgen_jax.envs.hand_task import HandTask, narrow
 from dexgen_jax.envs.randomization import RandomizationConfig
 from dexgen_jax.envs.rewards import RewardWeights, StyleRanges
-from dexgen_jax.physics.engine import CONTROL_HZ, PhysicsState
+from dexgen_jax.physics.engine import CONTROL_HZ
+from dexgen_jax.physics.state import PhysicsState
 
 _EVENTS = ("success", "given_up", "drop", "blown_up")
 

@@ -20,7 +20,8 @@ from dexgen_jax.envs.randomization import RandomizationConfig
 from dexgen_jax.envs.rewards import RewardWeights
 from dexgen_jax.hand import rotation
 from dexgen_jax.objects.shapes import ObjectParams
-from dexgen_jax.physics.engine import CONTROL_HZ, PhysicsState
+from dexgen_jax.physics.engine import CONTROL_HZ
+from dexgen_jax.physics.state import PhysicsState
 
 _STYLE = (1.0, 1.0)  # the weights alone make the style
 _EVENTS = ("success", "drop", "blown_up", "turned")

@@ -16,7 +16,7 @@ from dexgen_jax.hand import kinematics, rotation
 from dexgen_jax.hand.description import Hand
 from dexgen_jax.objects.distance import signed_distance
 from dexgen_jax.objects.shapes import ObjectParams
-from dexgen_jax.physics.engine import PhysicsState
+from dexgen_jax.physics.state import PhysicsState
 from dexgen_jax.physics.world import STANDARD_GRAVITY, World
 
 _DECIMETRE = 10.0  # positions are about 0.05 m: in decimetres the network sees numbers near 1

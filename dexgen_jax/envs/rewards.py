@@ -11,7 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from dexgen_jax.physics.engine import PhysicsState
+from dexgen_jax.physics.state import PhysicsState
 
 
 @dataclasses.dataclass(frozen=True)

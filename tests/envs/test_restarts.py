@@ -18,7 +18,7 @@ SILENT = {
 
 
 def load(name, engine, library, overrides=None):
-    return History(registry.load(name, overrides, engine=engine, library=library), 3)
+    return History(registry.make(name, overrides, engine=engine, library=library), 3)
 
 
 def lived(wrapped, first, actions):

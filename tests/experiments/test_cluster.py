@@ -63,7 +63,7 @@ def test_two_processes_run_one_stage_and_one_of_them_writes(tmp_path):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "toy.py").write_text(CONFIG)
     (tmp_path / "toy.py").write_text(STAGE)
-    for name in ("launch.py", "command_line.py"):
+    for name in ("launch.py", "command_line.py", "run_lock.py", "settings.py"):
         shutil.copy(EXPERIMENTS / name, tmp_path)
     with socket.socket() as free:
         free.bind(("localhost", 0))

@@ -370,7 +370,8 @@ def test_a_seed_that_would_become_another_one_is_refused(capsys, stage, seed):
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests in the background ignores it
 import jax, jax.numpy as jnp, launch
 
 def run(config, log):
