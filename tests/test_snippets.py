@@ -7,6 +7,9 @@ import command_line
 import pytest
 from snippets import PAGES, ROOT, commands, python_blocks
 
+from dexgen_jax.envs import registry
+from dexgen_jax.evaluation import operators
+
 SNIPPETS = [
     (page.relative_to(ROOT).as_posix(), number)
     for page in PAGES
@@ -16,6 +19,14 @@ SNIPPETS = [
 COMMANDS = [(page.relative_to(ROOT).as_posix(), command) for page in PAGES for command in commands(page)]
 
 
+@pytest.fixture
+def tables(monkeypatch):
+    """What a reader adds to the tables of names is gone again afterwards."""
+    for module, name in ((registry, "TASKS"), (operators, "KINDS")):
+        monkeypatch.setattr(module, name, dict(getattr(module, name)))
+
+
+@pytest.mark.usefixtures("tables")
 @pytest.mark.parametrize("page, number", SNIPPETS)
 def test_snippets_run_as_they_stand(page, number):
     exec(compile(python_blocks(ROOT / page)[number], f"{page}, snippet {number}", "exec"), {})
