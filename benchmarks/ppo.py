@@ -28,9 +28,9 @@ import launch
 from configs import anygrasp_ppo as settings
 from expert_files import build_env
 
+from dexgen_jax.defaults import override
 from dexgen_jax.experts import networks, ppo, rollout, training
 from dexgen_jax.physics.engine import CONTROL_HZ
-from dexgen_jax.settings import override
 
 WARM_UP = 2  # iterations, after which some environments have ended and started again
 

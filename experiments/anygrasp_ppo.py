@@ -18,12 +18,12 @@ from expert_files import build_env, play
 from ml_collections import ConfigDict
 
 from dexgen_jax.checkpoints import Checkpoints
+from dexgen_jax.defaults import override
 from dexgen_jax.envs import registry
 from dexgen_jax.evaluation import assist, operators
 from dexgen_jax.experts import networks, ppo, training
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog
-from dexgen_jax.settings import override
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:

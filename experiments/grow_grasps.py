@@ -14,13 +14,13 @@ import jax
 import launch
 from ml_collections import ConfigDict
 
+from dexgen_jax.defaults import override
 from dexgen_jax.grasps import growth, library
 from dexgen_jax.grasps.library import ObjectGrasps
 from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics import engine as engines
 from dexgen_jax.run_log import RunLog, atomic_write
-from dexgen_jax.settings import override
 
 FIRST_BATCHES = 10  # before an object is judged: search needs some grasps to start from
 

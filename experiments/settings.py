@@ -27,7 +27,6 @@ _NOT_NEGATIVE = frozenset(
 )
 _POSITIVE = frozenset("learning_rate critic_learning_rate target_kl clean_limit action_scale rate_hz".split())
 _SHARES = frozenset("held_out noise_share ema min_share eta push_probability".split())
-_NONE = ("", "none", "run")  # where a path is expected: nothing, or what the run folder will hold by then
 
 
 def refuse(config: ConfigDict, script: str, prefix: str = "") -> None:
@@ -96,20 +95,21 @@ def _refuse_number(name: str, leaf: str, value: float) -> None:
 
 
 def _refuse_path(name: str, value: str, run_dir: str) -> None:
-    leaf = name.rpartition(".")[2]
     if name.endswith(".run_dir") and not value:
         raise ValueError(f"{name} is empty: name the folder that the run is written to")
     if "://" in value:
         raise ValueError(f"{name} is {value!r}: files are written on this machine; mount the bucket, and name a folder")
-    made_here = name.endswith(".run_dir") or Path(value).is_relative_to(run_dir)
-    if value in _NONE or made_here:
-        return
+    leaf = name.rpartition(".")[2]
     kind = "expert" if leaf == "start_from" else leaf
+    if (leaf, value) in (("start_from", "none"), ("token_file", "")):
+        return
     try:
-        there = (pretrained.find(kind, value) if kind in pretrained.KINDS else Path(value)).exists()
+        own = None if leaf == "start_from" else run_dir  # a training does not start from itself
+        folder = pretrained.find(kind, value, own) if kind in pretrained.KINDS else Path(value)
     except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"{name} is {value!r}: {error}") from error
-    if not there:
+        raise type(error)(f"{name}: {error}") from error
+    made_here = leaf == "run_dir" or folder.is_relative_to(run_dir)
+    if not made_here and not folder.exists():
         raise FileNotFoundError(f"{name} is {value!r}, and there is no such file or folder")
 
 
@@ -128,14 +128,15 @@ def _engine(config: ConfigDict) -> None:
 
 
 def _task(config: ConfigDict) -> None:
+    from dexgen_jax.defaults import override
     from dexgen_jax.envs import registry
     from dexgen_jax.grasps import goals
 
     name = config.get("task", "anygrasp")
     if name not in registry.TASKS:
         raise ValueError(f"no task named {name!r}; there are: {', '.join(registry.TASKS)}")
-    registry.override(registry.TASKS[name][1](), config.get("env", ConfigDict()).to_dict())
-    registry.override(goals.GraphConfig(), config.get("graph", ConfigDict()).to_dict())
+    override(registry.TASKS[name][1](), config.get("env", ConfigDict()).to_dict())
+    override(goals.GraphConfig(), config.get("graph", ConfigDict()).to_dict())
 
 
 def _task_of_an_expert(config: ConfigDict) -> None:
@@ -154,7 +155,7 @@ def _task_of_an_expert(config: ConfigDict) -> None:
 def _learner(config: ConfigDict) -> None:
     import jax
 
-    from dexgen_jax.envs.registry import override
+    from dexgen_jax.defaults import override
     from dexgen_jax.experts import networks, ppo, training
 
     if "ppo" in config:
@@ -163,7 +164,7 @@ def _learner(config: ConfigDict) -> None:
 
 
 def _growth(config: ConfigDict) -> None:
-    from dexgen_jax.envs.registry import override
+    from dexgen_jax.defaults import override
     from dexgen_jax.grasps import growth
 
     override(growth.GrowthConfig(), config.get("growth", ConfigDict()).to_dict())

@@ -6,6 +6,7 @@ from typing import Any
 
 from brax.envs.base import Env
 
+from dexgen_jax.defaults import nearest, override
 from dexgen_jax.envs.anygrasp import Anygrasp, AnygraspConfig
 from dexgen_jax.envs.fine_rotation import FineRotation, FineRotationConfig
 from dexgen_jax.envs.free_motion import FreeMotion, FreeMotionConfig
@@ -15,7 +16,6 @@ from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics import engine as engines
 from dexgen_jax.physics.engine import Engine
-from dexgen_jax.settings import nearest, override
 
 TASKS: dict[str, tuple[type[Env], type]] = {
     "anygrasp": (Anygrasp, AnygraspConfig),

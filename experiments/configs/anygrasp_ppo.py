@@ -15,11 +15,11 @@ Measured on 2 cores:
 
 from ml_collections import ConfigDict
 
+from dexgen_jax.defaults import fill
 from dexgen_jax.envs.anygrasp import AnygraspConfig
 from dexgen_jax.experts.networks import NetworkConfig
 from dexgen_jax.experts.ppo import PPOConfig
 from dexgen_jax.grasps.library import GraphConfig
-from dexgen_jax.settings import fill
 
 SIZES = {
     "smoke": dict(

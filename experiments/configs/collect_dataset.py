@@ -13,8 +13,8 @@ Measured on 2 cores:
 from ml_collections import ConfigDict
 
 from dexgen_jax.dataset.collect import Behaviour
+from dexgen_jax.defaults import fill
 from dexgen_jax.grasps.library import GraphConfig
-from dexgen_jax.settings import fill
 
 SIZES = {
     "smoke": dict(objects="cube_55,sphere_64,cylinder_56_60"),

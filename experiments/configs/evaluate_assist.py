@@ -12,8 +12,8 @@ Measured on 2 cores:
 from ml_collections import ConfigDict
 
 from dexgen_jax.controller.listening import ListeningConfig
+from dexgen_jax.defaults import fill
 from dexgen_jax.grasps.library import GraphConfig
-from dexgen_jax.settings import fill
 
 SIZES = {
     "smoke": dict(

@@ -11,8 +11,8 @@ Measured on 2 cores:
 
 from ml_collections import ConfigDict
 
+from dexgen_jax.defaults import fill
 from dexgen_jax.grasps.library import GraphConfig
-from dexgen_jax.settings import fill
 
 
 def get_config(size: str = "laptop") -> ConfigDict:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from dexgen_jax.defaults import fill
 from dexgen_jax.envs.fine_rotation import FineRotationConfig
-from dexgen_jax.settings import fill
 
 SIZES = ("smoke", "laptop", "shipped", "gpu")
 ELONGATED = "rod_30_150,rod_36_110,cylinder_40_90,screwdriver_34_80_50"

@@ -13,9 +13,9 @@ Measured on 2 free cores:
 
 from ml_collections import ConfigDict
 
+from dexgen_jax.defaults import fill
 from dexgen_jax.grasps.growth import GrowthConfig
 from dexgen_jax.objects import catalog
-from dexgen_jax.settings import fill
 
 SIZES = {
     "smoke": dict(grasps_per_object=150, objects="cube_55,sphere_64,cylinder_56_60", pictures=3),

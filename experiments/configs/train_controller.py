@@ -15,7 +15,7 @@ Measured on 2 cores:
 from ml_collections import ConfigDict
 
 from dexgen_jax.controller.model import Model
-from dexgen_jax.settings import fill
+from dexgen_jax.defaults import fill
 
 # Wide and shallow learns more in the same minutes, and acts sooner than deep and as wide: docs/sampler.md.
 SMALL = dict(width=256, depth=1, encoder_width=256, encoder_layers=2, inverse_width=192, inverse_blocks=3)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from brax.envs.wrappers import training as wrappers
 
+from dexgen_jax.defaults import override
 from dexgen_jax.envs.fine_rotation import FineRotation, FineRotationConfig, long_axis, turned
 from dexgen_jax.hand import rotation
 from dexgen_jax.objects import catalog
-from dexgen_jax.settings import override
 
 COUNT, STEPS, STEP, LEAD = 16, 7, 0.05, 0.2
 AXIS = jnp.array([0.0, 0.6, 0.8])

@@ -6,7 +6,7 @@ from pathlib import Path
 import command_line
 import pytest
 
-from dexgen_jax import settings
+from dexgen_jax import defaults
 
 CONFIGS = Path(command_line.__file__).parent / "configs"
 SIZED = [
@@ -30,8 +30,8 @@ def test_a_file_changes_only_what_differs_and_lists_the_rest(name, size, monkeyp
             assert value != default, f"{key} = {value} is the default of {type(config).__name__}"
         return fill(config, changes)
 
-    fill = settings.fill
-    monkeypatch.setattr(settings, "fill", checked)
+    fill = defaults.fill
+    monkeypatch.setattr(defaults, "fill", checked)
     config = read(name, size)
     assert config.run_dir.startswith("runs/")
 
@@ -47,7 +47,7 @@ def test_a_default_that_the_file_does_not_mention_can_be_replaced():
 
 def test_a_typing_error_inside_a_file_is_answered():
     with pytest.raises(ValueError, match="Leaf has no setting 'heigth'; did you mean height"):
-        settings.fill(Leaf(), {"heigth": 3.0})
+        defaults.fill(Leaf(), {"heigth": 3.0})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Tree:
 
 
 def test_settings_are_filled_in_from_their_classes():
-    assert settings.fill(Tree()) == {"leaf": {"height": 1.0}, "years": (1, 2)}
-    assert settings.fill(Tree(), {"leaf.height": 2.0})["leaf"] == {"height": 2.0}
-    assert settings.override(Tree(), {"leaf": {"height": 2.0}, "years": [3]}) == Tree(Leaf(2.0), (3,))
+    assert defaults.fill(Tree()) == {"leaf": {"height": 1.0}, "years": (1, 2)}
+    assert defaults.fill(Tree(), {"leaf.height": 2.0})["leaf"] == {"height": 2.0}
+    assert defaults.override(Tree(), {"leaf": {"height": 2.0}, "years": [3]}) == Tree(Leaf(2.0), (3,))
 
 
 @pytest.mark.parametrize("name, size", [pair for pair in SIZED if pair[1] == "laptop"])
@@ -79,6 +79,6 @@ def test_numbers_with_a_point_are_written_with_one(name, size, monkeypatch):
             elif field.type in (float, "float"):
                 assert isinstance(value, float), f"{type(owner).__name__}.{field.name} = {value}"
 
-    fill = settings.fill
-    monkeypatch.setattr(settings, "fill", lambda config, changes=None: check(config) or fill(config, changes))
+    fill = defaults.fill
+    monkeypatch.setattr(defaults, "fill", lambda config, changes=None: check(config) or fill(config, changes))
     read(name, size)

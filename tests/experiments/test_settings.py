@@ -50,6 +50,9 @@ def test_what_ships_is_accepted(size):
         ("collect_dataset.layout.rows", 0, "config.collect_dataset.layout.rows is 0: it must be at least 1"),
         ("collect_dataset.behaviour.noise", (0.0, -1.0), "behaviour.noise is -1.0: it must be at least 0"),
         ("collect_dataset.expert", "nowhere", "config.collect_dataset.expert is 'nowhere'"),
+        ("collect_dataset.expert", "shipped:me", "config.collect_dataset.expert: no shipped expert named 'me'; there"),
+        ("collect_dataset.grasps", "", "config.collect_dataset.grasps: '' names no grasps: say 'shipped'"),
+        ("anygrasp_ppo.start_from", "run", "config.anygrasp_ppo.start_from: 'run' names no expert: say 'shipped'"),
         ("train_controller.recipe.batch", 0, "config.train_controller.recipe.batch is 0: it must be at least 1"),
         ("train_controller.recipe.warmup", 300, "recipe.warmup is 300: it must be less than recipe.steps, 300"),
         ("train_controller.held_out", 1.5, "config.train_controller.held_out is 1.5: it must be from 0 to 1"),
@@ -79,7 +82,7 @@ def test_nothing_is_begun_by_a_chain_that_is_refused(tmp_path, capsys):
 
 
 def test_a_task_that_is_not_recorded_needs_no_expert_and_one_that_is_does():
-    settings.refuse_chain(chain())  # fine_rotation's expert is not there
+    settings.refuse_chain(chain(collect_dataset__fine_rotation__expert="runs/nowhere"))
     with pytest.raises(FileNotFoundError, match="config.fine_rotation.expert is 'runs/nowhere'"):
         stages = chain(collect_dataset__tasks=("anygrasp", "fine_rotation"),
                        collect_dataset__fine_rotation__expert="runs/nowhere")  # fmt: skip
