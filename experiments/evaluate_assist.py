@@ -18,10 +18,10 @@ from ml_collections import ConfigDict
 from dexgen_jax import pretrained
 from dexgen_jax.controller.controller import Controller, Settings
 from dexgen_jax.controller.listening import ListeningConfig
+from dexgen_jax.defaults import override
 from dexgen_jax.evaluation import assist, operators, report
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog, atomic_write
-from dexgen_jax.settings import override
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:
