@@ -30,7 +30,9 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     expert, env_config = load_expert(config)
     env = build_env(env_config)
     listening = override(ListeningConfig(), config.listening.to_dict())
-    settings = Settings(candidates=config.candidates, listening=listening)
+    settings = Settings(
+        config.candidates, temperature=config.temperature, guided=config.guided, listening=listening
+    )
     folder = pretrained.find("controller", config.controller, log.run_dir)
     controller = Controller.from_pretrained(folder, settings=settings)
     mode, steps = controller.model.mode_index(config.mode), round(config.seconds * CONTROL_HZ)
@@ -43,6 +45,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         help_given = {
             assist.ALONE: lambda: None,
             assist.LOW_PASSED: assist.low_pass,
+            assist.TURNED_DOWN: lambda: assist.turn_down(listening),
             assist.CONTROLLER: lambda: assist.controller_helper(controller.model, weights, mode, settings),
         }[helper]()
         policy = lambda obs, key: expert.act(obs)
@@ -80,8 +83,9 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
 
 def cases(config: ConfigDict) -> list[files.Case]:
-    """The rows to simulate: references are only watched, operators also low-passed and helped with every strength."""
-    helped = [(assist.ALONE, None), (assist.LOW_PASSED, None), *((assist.CONTROLLER, s) for s in config.strengths)]
+    """The rows to simulate: references are only watched, operators also helped, without and with the controller."""
+    plain = [(helper, None) for helper in assist.HELPERS if helper != assist.CONTROLLER]
+    helped = plain + [(assist.CONTROLLER, strength) for strength in config.strengths]
     watched = [(name, assist.ALONE, None) for name in config.references if name not in config.operators]
     return watched + [(name, *case) for name in config.operators for case in helped]
 

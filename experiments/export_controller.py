@@ -25,7 +25,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     """Writes the files and runs both them and the controller."""
     if config.onnx and not all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
         raise ValueError("ONNX needs packages that are not installed: pip install 'dexgen_jax[onnx]'")
-    settings = Settings(candidates=config.candidates, eta=config.eta)
+    settings = Settings(config.candidates, config.eta, config.temperature, config.guided)
     folder = pretrained.find("controller", config.controller, config.run_dir)
     controller = Controller.from_pretrained(folder, settings=settings)
     path = log.folder / "controller.zip"

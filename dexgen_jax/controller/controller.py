@@ -19,12 +19,13 @@ from flax import struct
 from dexgen_jax import checkpoints, pretrained
 from dexgen_jax.controller import commands, guidance, listening, safety
 from dexgen_jax.controller.commands import Command
-from dexgen_jax.controller.listening import Heard, ListeningConfig
+from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.controller.sampler import sample_motions
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.hand import kinematics
+from dexgen_jax.hand.description import Hand
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,13 @@ class Settings:
 
     candidates: int = 1  # motions drawn in a tick, of which the nearest to the command is taken
     eta: float = 0.0  # 0 is DDIM, 1 is DDPM
-    # Of a command's offsets (K, 3) [m] and weight (K,): what guidance makes small.
+    # Standard deviation of the noise that sampling starts from. At 1, as in the paper, the hand wanders by more than
+    # an operator's wish; 0 has no chance in it.
+    temperature: float = 0.3
+    # Whether the motion is bent toward the command with the strength that is said, as in the paper. If not, it is
+    # drawn freely, and its action is weighed against the command: see `controller.listening`.
+    guided: bool = False
+    # Two rules for guided motions. Of a command's offsets (K, 3) [m] and weight (K,): what guidance makes small.
     distance: Callable[[jax.Array, jax.Array], guidance.Distance] = guidance.toward
     # Each of the keypoints (K, 3) [m] as they are now: what may not be, whatever the command and its strength.
     restraints: tuple[Callable[[jax.Array], guidance.Distance], ...] = ()
@@ -46,25 +53,21 @@ class Settings:
             raise ValueError(f"a tick needs at least 1 candidate, got {self.candidates}")
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta must be from 0 (DDIM) to 1 (DDPM), got {self.eta}")
+        if not 0 <= self.temperature <= 1:
+            raise ValueError(f"temperature must be from 0 to 1, got {self.temperature}")
+        if not self.guided and (self.restraints or self.distance is not guidance.toward):
+            raise ValueError("a distance or restraints of your own bend the motion: they need guided=True")
+
 
 
 @struct.dataclass
 class State:
-    """What one hand remembers from tick to tick: the last H good readings, oldest first, and its operator."""
+    """What one hand remembers from tick to tick: the last H good readings, oldest first, and more."""
 
     q: jax.Array  # (H, n) rad
     target: jax.Array  # (H, n) rad
     safe: jax.Array  # (n,) rad: the joint targets that were set last, held when something is wrong
-    # Of the operator, see `listening.Heard`.
-    offsets: jax.Array  # (K, 3) m
-    undone: jax.Array  # (K, 3) m
-    jitter: jax.Array  # ()
-    doubt: jax.Array  # ()
-
-    @property
-    def heard(self) -> Heard:
-        """What is remembered of the operator."""
-        return Heard(self.offsets, self.undone, self.jitter, self.doubt)
+    doubt: jax.Array  # () variance of the operator's commands, see `listening.doubt`
 
     def push(self, q: jax.Array, target: jax.Array) -> "State":
         """Forgets the oldest reading and adds one, (n,) [rad] each."""
@@ -80,10 +83,9 @@ class Diagnostics:
     distance: jax.Array  # () m, root mean square distance of the motion's commanded keypoints from the command
     overruled: jax.Array  # () rad, root mean square difference of the action from the joint targets commanded
     spread: jax.Array  # () m, root mean square deviation of the candidates' keypoints; 0 with one candidate
-    alpha: jax.Array  # () 1/m^2, the guidance in force: 0 if the command was refused
+    alpha: jax.Array  # () 1/m^2, how much the command was heard: 0 if it was refused
     strength: jax.Array  # () the same as lambda, see `guidance.strength`
-    jitter: jax.Array  # () m, standard deviation of the commands' noise as it is estimated, of each coordinate
-    undone: jax.Array  # () m, root mean square of what was asked and not done, of each coordinate
+    doubt: jax.Array  # () rad, standard deviation that the operator's commands are believed to have, of each joint
     events: jax.Array  # () int32, bits of `safety.Event`
 
 
@@ -93,7 +95,7 @@ def reset(model: Model, q: jax.Array, target: jax.Array) -> State:
     q, target = jnp.asarray(q), jnp.asarray(target)
     history = (jnp.tile(reading, (model.history, 1)) for reading in (q, target))
     lower, upper = (jnp.asarray(limit, target.dtype) for limit in (model.hand.lower, model.hand.upper))
-    return State(*history, jnp.clip(target, lower, upper), **vars(Heard.nobody(model.hand.num_keypoints)))
+    return State(*history, jnp.clip(target, lower, upper), jnp.ones((), jnp.float32))
 
 
 def act(
@@ -105,33 +107,47 @@ def act(
 
     `q` is the reading, `age` () [s] old, and `target` the joint target in force, (n,) [rad]; `command` comes from
     `controller.commands`; `alpha` () [1/m^2] is how much it is listened to: 0 is the prior alone, infinity the command.
-    The steadier the commands, the more they are heard beyond that, see `controller.listening`.
-    `released` () bool is the off switch: the command's joint targets go straight through, within the limits. Only
-    `model` and `settings` are static. Source: arXiv:2502.04307, section III.
+    Unless motions are `guided`, the operator is weighed, too: the better, the more it is heard. `released` () bool is
+    the off switch: the command's joint targets go straight through, within the limits. Only `model` and `settings` are
+    static. Source: arXiv:2502.04307, section III, and `controller.listening`.
     """
     hand, limits = model.hand, settings.limits
     events = safety.check_reading(hand, limits, q, target, age)
     good = events == 0
     state = jax.tree.map(lambda new, old: jnp.where(good, new, old), state.push(q, target), state)
     command, alpha, told = safety.check_command(hand, limits, command, alpha)
-    scale = guidance.spread(weights.normalizer.offset_std)
-    listens = (alpha > 0) & ~jnp.asarray(released)
-    asked, precision, heard = listening.hear(settings.listening, state.heard, command, scale)
-    alpha = jnp.where(listens, alpha * precision, 0.0)
+    released = jnp.asarray(released)
+    alpha = jnp.where(released, 0.0, alpha)
 
-    motion, wanted, spread = _intend(model, weights, state, asked, mode, alpha, key, settings)
+    motion, wanted, spread = _intend(model, weights, state, command, mode, alpha, key, settings)
+    strength, doubt = guidance.strength(alpha, weights.normalizer.offset_std), state.doubt
+    if not settings.guided:
+        wanted, strength, doubt = _weigh(hand, settings, state, command, wanted, strength)
     wanted = jnp.where(released, command.target, wanted)
     action, events = safety.check_action(hand, limits, wanted, state.target[-1], state.safe, events | told)
-    done = kinematics.keypoints(hand, action) - kinematics.keypoints(hand, state.target[-1])
-    listens &= events & int(safety.Event.HELD) == 0
-    heard = listening.settle(settings.listening, heard, asked.offsets, done, listens)
-    strength = guidance.strength(alpha, weights.normalizer.offset_std)
+    doubt = jnp.where(events & int(safety.Event.HELD) > 0, state.doubt, doubt)
     diagnostics = Diagnostics(
         motion=motion, distance=guidance.rms_distance(motion, command.offsets, command.weight),
-        overruled=jnp.sqrt(jnp.mean((action - command.target) ** 2)), spread=spread, alpha=alpha, strength=strength,
-        jitter=scale * jnp.sqrt(heard.jitter), undone=jnp.sqrt(jnp.mean(heard.undone**2)), events=events,
+        overruled=jnp.sqrt(jnp.mean((action - command.target) ** 2)), spread=spread,
+        alpha=guidance.alpha_of(strength, weights.normalizer.offset_std), strength=strength,
+        doubt=settings.listening.action_std / jnp.sqrt(listening.precision(settings.listening, doubt)), events=events,
     )  # fmt: skip
-    return action, state.replace(safe=action, **vars(heard)), diagnostics
+    return action, state.replace(safe=action, doubt=doubt), diagnostics
+
+
+def _weigh(
+    hand: Hand, settings: Settings, state: State, command: Command, own: jax.Array, strength: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns joint targets (n,) [rad] between `own` and those commanded, the strength () in force, the doubt ()."""
+    config, weight = settings.listening, listening.joint_weight(hand, command)
+    lower, upper = (jnp.asarray(limit, own.dtype) for limit in (hand.lower, hand.upper))
+    before, after = (jnp.clip(joints, lower, upper) for joints in (state.target[-1], command.target))
+    # What a tick can do of it: a command from far away is no worse than one that is ahead by a step.
+    wanted = before + jnp.clip(after - before, -settings.limits.max_step, settings.limits.max_step)
+    heard = (strength > 0) & jnp.any(weight > 0)
+    doubt = jnp.where(heard, listening.doubt(config, state.doubt, wanted, own, weight), state.doubt)
+    strength = jnp.where(heard, strength * listening.precision(config, doubt), 0.0)
+    return listening.weigh(own, wanted, strength, weight), strength, doubt
 
 
 def _intend(
@@ -151,7 +167,9 @@ def _intend(
         return clean
 
     keys = jax.random.split(key, settings.candidates) if settings.candidates > 1 else key[None]
-    sampled = sample_motions(model, weights, condition, mode, keys, guide, settings.eta)
+    sampled = sample_motions(
+        model, weights, condition, mode, keys, guide if settings.guided else None, settings.eta, settings.temperature
+    )
     motions = jax.vmap(normalizer.decode_offsets)(sampled)
     # Without a command to listen to, the first: choosing would be a way of listening.
     chosen = jnp.where(alpha > 0, jnp.argmin(jax.vmap(lambda motion: wish(motion).sum())(motions)), 0)

@@ -1,86 +1,86 @@
-"""Listening: how precisely an operator speaks, and what of its wishes is still to be done.
+"""Listening: how far an operator is believed, and what is done of that which it asks.
 
-The strength lambda of guidance is a precision: that of the command, where the learned motions have 1. So it need not be
-guessed, it can be measured. An operator's noise is new in every tick while its intention lasts; half the mean squared
-jump from one command to the next is therefore the noise's variance, whatever the intention is (von Neumann 1941,
-doi:10.1214/aoms/1177731677). A steady operator is followed, a shaking one is only leaned towards.
+What the hand should do is told twice: by the operator's command, and by a motion drawn from those that were learned.
+Two opinions of one thing are weighed by their precisions. How far the networks' own action is from the right one is
+known from training. How far the operator's is need not be guessed either: it is what the two differ by beyond that,
+averaged over the last second. The ratio of the precisions is the strength lambda. An operator who asks for what a
+skilled hand would do is followed; one that shakes, or insists on what a skilled hand would not do, is turned down.
 
-What was asked and not done is asked again in the next tick, fading. A wish is heard over a second, not in a tick; the
-noise of what is asked grows with it, and is counted.
+The paper bends the motion by a strength that is set by hand, and makes the action of that (arXiv:2502.04307, section
+III-D); this is `guidance`. docs/guidance.md has both measured beside each other.
 """
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
-from flax import struct
+import numpy as np
 
 from dexgen_jax.controller.commands import Command
+from dexgen_jax.hand.description import Hand
 
 
 @dataclasses.dataclass(frozen=True)
 class ListeningConfig:
-    """How commands are heard; hashable. The paper is `ListeningConfig(memory=0.0, jitter_range=(1.0, 1.0))`."""
+    """How commands are weighed; hashable."""
 
-    memory: float = 0.8  # share of what was not done that is asked again in the next tick; 0 forgets at once
-    longest: float = 0.03  # m, of what is remembered of one keypoint: a wish that cannot be done does not wind up
-    jitter_memory: float = 0.9  # share of the estimated noise kept in a tick: 0.9 looks back over a second at 10 Hz
-    # Standard deviation of the noise that is believed at least and at most, in units of the learned motions' own; a
-    # range of 1 measures nothing, then the strength that is said is the one in force.
-    jitter_range: tuple[float, float] = (0.1, 10.0)
+    # rad, how far the action of a drawn motion is from the recorded one: the root mean square error of the shipped
+    # controller on streams it has not learned from, as its card says.
+    action_std: float = 0.04
+    memory: float = 0.9  # share of what is thought of the operator that is kept in a tick: 0.9 looks back over a second
+    # Standard deviation that a command is believed to have at least and at most, in units of `action_std`.
+    doubt_range: tuple[float, float] = (0.1, 10.0)
 
     def __post_init__(self) -> None:
-        """Refuses a memory that winds up, and a range that is none."""
-        for name in ("memory", "jitter_memory"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"listening.{name} must be from 0 to below 1, got {getattr(self, name)}")
-        low, high = self.jitter_range
-        if not 0 < low <= high < float("inf") or not 0 <= self.longest < float("inf"):
+        """Refuses a memory that never forgets, and a range that is none."""
+        if not 0 <= self.memory < 1:
+            raise ValueError(f"listening.memory must be from 0 to below 1, got {self.memory}")
+        low, high = self.doubt_range
+        if not 0 < low <= high < float("inf") or not 0 < self.action_std < float("inf"):
             raise ValueError(
-                f"listening needs 0 < jitter_range[0] <= jitter_range[1] and longest >= 0, all finite, got {self}"
+                f"listening needs 0 < doubt_range[0] <= doubt_range[1] and action_std > 0, all finite, got {self}"
             )
 
 
-@struct.dataclass
-class Heard:
-    """What is remembered of an operator; variances in units of the learned motions' own, unitless."""
+def doubt(
+    config: ListeningConfig, before: jax.Array, wanted: jax.Array, own: jax.Array, weight: jax.Array
+) -> jax.Array:
+    """Returns the variance () of an operator's commands as it is believed now, in units of `action_std` squared.
 
-    offsets: jax.Array  # (K, 3) m, what the last command asked for
-    undone: jax.Array  # (K, 3) m, what of all commands was not done
-    jitter: jax.Array  # () variance of a command's noise
-    doubt: jax.Array  # () variance of what was asked for last, with what was left undone; 0 if nobody was heard
-
-    @classmethod
-    def nobody(cls, num_keypoints: int, jitter: jax.Array | float = 1.0) -> "Heard":
-        """Before the first command. Until it is known, a command's noise is as large as the motions' own spread."""
-        nothing = jnp.zeros((num_keypoints, 3), jnp.float32)
-        return cls(nothing, nothing, jnp.asarray(jitter, jnp.float32), jnp.zeros((), jnp.float32))
-
-
-def hear(
-    config: ListeningConfig, heard: Heard, command: Command, spread: jax.Array
-) -> tuple[Command, jax.Array, Heard]:
-    """Returns what to ask of the sampler, its precision () per strength, and what is known of the operator now.
-
-    `spread` () [m] is the standard deviation of the learned offsets. The precision is 1 for a first command.
+    `before` () is what was believed, 1 of a stranger. `wanted` (n,) [rad] are the joint targets it asks for, `own` (n,)
+    [rad] those the networks would set, and `weight` (n,) says how much it speaks of each joint.
     """
-    jump = command.weight[:, None] * (command.offsets - heard.offsets)
-    counted = 3 * jnp.sum(command.weight**2)
-    fresh = jnp.sum(jump**2) / (2 * spread**2 * jnp.where(counted > 0, counted, 1.0))
-    known = (heard.doubt > 0) & (counted > 0)
-    keep = config.jitter_memory
-    jitter = jnp.where(known, keep * heard.jitter + (1 - keep) * fresh, heard.jitter)
-    low, high = config.jitter_range
-    believed = jnp.clip(jitter, low**2, high**2)
-    doubt = config.memory**2 * heard.doubt + believed
-    asked = command.replace(offsets=command.offsets + config.memory * heard.undone * command.weight[:, None])
-    return asked, 1 / doubt, heard.replace(offsets=command.offsets, jitter=jitter, doubt=doubt)
+    apart = jnp.sum(weight * ((wanted - own) / config.action_std) ** 2) / jnp.maximum(jnp.sum(weight), 1e-6)
+    # The networks' own error is a part of the difference. What is left may be less than nothing in a tick.
+    return config.memory * before + (1 - config.memory) * (apart - 1)
 
 
-def settle(config: ListeningConfig, heard: Heard, asked: jax.Array, done: jax.Array, listens: jax.Array) -> Heard:
-    """Remembers what was `asked` and not `done`, (K, 3) [m] each; only the jitter, where nobody `listens` ()."""
-    rest = asked - done
-    length = jnp.sqrt(jnp.sum(rest**2, axis=-1, keepdims=True))
-    rest = rest * jnp.where(length > config.longest, config.longest / jnp.where(length > 0, length, 1.0), 1.0)
-    nobody = Heard.nobody(len(rest), heard.jitter)
-    return jax.tree.map(lambda new, none: jnp.where(listens, new, none), heard.replace(undone=rest), nobody)
+def precision(config: ListeningConfig, doubt: jax.Array) -> jax.Array:
+    """Returns how precise the commands are, (), where the networks' own actions have 1."""
+    low, high = config.doubt_range
+    return 1 / jnp.clip(doubt, low**2, high**2)
+
+
+def weigh(own: jax.Array, wanted: jax.Array, strength: jax.Array, weight: jax.Array) -> jax.Array:
+    """Weighs two opinions of the joint targets, (n,) [rad] each, by precision: 1 to `strength` () times `weight` (n,).
+
+    `strength` is from zero, which leaves `own` bit for bit, to infinity; a joint without weight is left alone.
+    """
+    share = weight / (weight + 1 / jnp.where(strength > 0, strength, 1.0))
+    return jnp.where((strength > 0) & (weight > 0), own + share * (wanted - own), own)
+
+
+def joint_weight(hand: Hand, command: Command) -> jax.Array:
+    """Returns how much a command speaks of each joint (n,): as much as of the keypoint it counts most that it moves."""
+    return jnp.max(jnp.asarray(_moves(hand), command.weight.dtype) * command.weight[None], axis=1)
+
+
+def _moves(hand: Hand) -> np.ndarray:
+    """Which joints (n,) move which keypoints (K,): bool, those between the palm and the keypoint's body."""
+    chain, moves = hand.chain, np.zeros((hand.num_joints, hand.num_keypoints), bool)
+    for keypoint, body in enumerate(chain.keypoint_body):
+        while body != 0:
+            if np.any(chain.axis[body]):
+                moves[chain.joint[body], keypoint] = True
+            body = chain.parent[body]
+    return moves

@@ -77,9 +77,9 @@ def check_command(
     Offsets longer than `limits.reach` are shortened, their direction kept. The joint target stays as it is asked for:
     what limits an action limits it too.
     """
-    parts = (command.offsets, command.weight)
+    parts = (command.offsets, command.weight, command.target)
     refused = ~(jnp.all(jnp.stack([jnp.all(jnp.isfinite(part)) for part in parts])) & (jnp.asarray(alpha) >= 0))
-    offsets, weight = (jnp.where(refused, 0.0, part) for part in parts)
+    offsets, weight = (jnp.where(refused, 0.0, part) for part in parts[:2])
     length = jnp.linalg.norm(offsets, axis=-1, keepdims=True)
     long = length > limits.reach
     offsets = jnp.where(long, offsets * (limits.reach / jnp.where(long, length, 1.0)), offsets)

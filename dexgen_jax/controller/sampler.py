@@ -18,16 +18,17 @@ MOST_UNROLLED = 12  # sampling steps; compile time grows with them
 def sample(
     schedule: diffusion.NoiseSchedule, steps: np.ndarray, predict_noise: PredictNoise, key: jax.Array,
     shape: tuple[int, int, int], guide: Guide | None = None, limit: float = np.inf, eta: float = 0.0,
-    unroll: bool = True,
+    temperature: float = 1.0, unroll: bool = True,
 ) -> jax.Array:  # fmt: skip
     """Draws one normalised motion of `shape` (T, K, 3); vmap to batch.
 
     `steps` falls to 0, see `diffusion.ddim_steps`. `limit` bounds the network's clean estimate, before it is guided.
-    `eta` = 0 is DDIM (all randomness is in the starting noise), 1 is DDPM. `unroll`: whether a few steps are compiled
-    as one program without a loop, which runs a batch 1.5 times faster on a CPU, and a single motion slower.
+    `eta` = 0 is DDIM (all randomness is in the starting noise), 1 DDPM. `temperature` is the standard deviation of the
+    starting noise: 1 draws from all motions, less stays nearer to the likely ones. `unroll`: whether a few steps are
+    compiled as one program without a loop, which runs a batch 1.5 times faster on a CPU, and a single motion slower.
     """
     key_start, key_fresh = jax.random.split(key)
-    motion = jax.random.normal(key_start, shape, jnp.float32)
+    motion = temperature * jax.random.normal(key_start, shape, jnp.float32)
     steps = jnp.asarray(steps)
 
     def descend(motion: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
@@ -43,7 +44,7 @@ def sample(
 
 def sample_motions(
     model: Model, weights: Weights, condition: jax.Array, mode: jax.Array, keys: jax.Array,
-    guide: Guide | None = None, eta: float = 0.0,
+    guide: Guide | None = None, eta: float = 0.0, temperature: float = 1.0,
 ) -> jax.Array:  # fmt: skip
     """Draws a normalised motion for each of `keys` (N, 2), (N, T, K, 3), all for one condition (H, C) and mode ().
 
@@ -67,7 +68,7 @@ def sample_motions(
 
     def draw(key: jax.Array) -> jax.Array:
         shape, limit, unroll = model.motion_shape, model.clean_limit, not weights.one_hand
-        return sample(schedule, steps, predict_noise, key, shape, guide, limit, eta, unroll)
+        return sample(schedule, steps, predict_noise, key, shape, guide, limit, eta, temperature, unroll)
 
     # One motion is drawn without a batch axis: a matrix times a vector is what a CPU does best, see docs/sampler.md.
     return draw(keys[0])[None] if len(keys) == 1 else jax.vmap(draw)(keys)

@@ -54,7 +54,8 @@ def describe(controller: Controller) -> dict[str, Any]:
         "listening": dataclasses.asdict(settings.listening),  # see `listening.ListeningConfig`
         "limits": dataclasses.asdict(settings.limits),  # rad, m, s, rad: see `safety.Limits`
         "sampler": {
-            "steps": model.sampling_steps, "eta": settings.eta, "candidates": settings.candidates,
+            "steps": model.sampling_steps, "eta": settings.eta, "temperature": settings.temperature,
+            "guided": settings.guided, "candidates": settings.candidates,
             "offset_std": controller.weights.normalizer.offset_std.tolist(),  # m; alpha = strength / (2 mean(std^2))
         },
         "events": {event.name: event.value for event in Event if event != Event.HELD},
@@ -66,17 +67,14 @@ def describe(controller: Controller) -> dict[str, Any]:
 
 
 def state_fields(controller: Controller) -> dict[str, Field]:
-    """What a tick remembers; a reset fills the rows with the first reading, `jitter` with 1, the operator with 0."""
+    """What a tick remembers; a reset fills the rows with the first reading, `doubt` with 1."""
     hand, history = controller.model.hand, controller.model.history
-    joints, keypoints = hand.num_joints, (hand.num_keypoints, 3)
+    joints = hand.num_joints
     return {
         "q": Field((history, joints), "float32", "the last joint positions, oldest first [rad]"),
         "target": Field((history, joints), "float32", "the joint targets in force at each of them [rad]"),
         "safe": Field((joints,), "float32", "the joint targets set last, within the limits [rad]"),
-        "offsets": Field(keypoints, "float32", "the way that the last command asked for [m, palm frame]"),
-        "undone": Field(keypoints, "float32", "what of all commands was not done [m, palm frame]"),
-        "jitter": Field((), "float32", "variance of the commands' noise, where the learned motions have 1"),
-        "doubt": Field((), "float32", "variance of what was asked for last, likewise; 0 if nobody was heard"),
+        "doubt": Field((), "float32", "variance of the operator's commands, in units of listening.action_std squared"),
     }
 
 
@@ -100,7 +98,7 @@ def input_fields(controller: Controller) -> dict[str, Field]:
         "age": Field((), "float32", "age of the reading [s]"),
         **command,
         "mode": Field((), "int32", "place of the mode's name in `modes`"),
-        "strength": Field((), "float32", "how much the command is heard: 0 not at all, 1 as steady as it is"),
+        "strength": Field((), "float32", "how much the command is heard: 0 not at all, 1 as it deserves"),
         "released": Field((), "bool", "off switch: the command's joint targets go straight through"),
         "key": Field((2,), "uint32", "random bits, fresh in every tick"),
     }
@@ -115,10 +113,9 @@ def output_fields(controller: Controller) -> dict[str, Field]:
         "distance": Field(number, "float32", "root mean square distance of that from the command [m]"),
         "overruled": Field(number, "float32", "root mean square of action minus the command's joint targets [rad]"),
         "spread": Field(number, "float32", "root mean square deviation of the candidates [m]"),
-        "alpha": Field(number, "float32", "guidance in force [1/m^2]"),
+        "alpha": Field(number, "float32", "how much the command was heard [1/m^2]"),
         "strength": Field(number, "float32", "the same as lambda"),
-        "jitter": Field(number, "float32", "standard deviation of the commands' noise, each coordinate [m]"),
-        "undone": Field(number, "float32", "root mean square of what was asked and not done, each coordinate [m]"),
+        "doubt": Field(number, "float32", "standard deviation that commands are believed to have, each joint [rad]"),
         "events": Field(number, "int32", "bits of `events`; the last safe targets are held if `held_if` meets them"),
     }
 

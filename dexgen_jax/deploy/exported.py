@@ -54,7 +54,7 @@ class Exported:
             self._require_plausible(values, name)
         safe = np.clip(target, joints["lower"], joints["upper"]).astype(np.float32)
         known = {"q": np.tile(q, (rows, 1)), "target": np.tile(target, (rows, 1)), "safe": safe}
-        known |= {"jitter": np.float32(1)}
+        known |= {"doubt": np.float32(1)}
         nothing = {name: np.zeros(spec.shape, spec.dtype) for name, spec in _specs(self.contract["state"]).items()}
         self._state = nothing | known
 

@@ -208,7 +208,7 @@ def is_local(address: str) -> bool:
 
 def plain(diagnostics: Diagnostics) -> dict[str, Any]:
     """Diagnostics as numbers and names: m, rad, and the events by name."""
-    told = ("distance", "overruled", "spread", "strength", "jitter", "undone")
+    told = ("distance", "overruled", "spread", "strength", "doubt")
     numbers = {name: float(getattr(diagnostics, name)) for name in told}
     events = int(diagnostics.events)
     return {**numbers, "events": [event.name for event in Event if events & event and event != Event.HELD]}

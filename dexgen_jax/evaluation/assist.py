@@ -16,7 +16,8 @@ import numpy as np
 from brax.envs.base import Env, State
 from flax import struct
 
-from dexgen_jax.controller import commands, controller, guidance
+from dexgen_jax.controller import commands, controller, guidance, listening
+from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.evaluation import intervals
 from dexgen_jax.evaluation.operators import Operator
@@ -25,7 +26,7 @@ from dexgen_jax.experts.rollout import Policy
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics.engine import CONTROL_HZ
 
-ALONE, LOW_PASSED, CONTROLLER = HELPERS = ("alone", "low-passed", "controller")
+ALONE, LOW_PASSED, TURNED_DOWN, CONTROLLER = HELPERS = ("alone", "low-passed", "turned down", "controller")
 WINDOWS = (0.1, 0.5, 1.0, 2.0)  # s, over which following is measured
 
 
@@ -60,6 +61,20 @@ def low_pass(share: float = 0.3, gain: float = 1.5) -> Helper:
         return target + gain * mean, mean
 
     return Helper(lambda q, target: jnp.zeros_like(target), act)
+
+
+def turn_down(config: ListeningConfig) -> Helper:
+    """Help without any controller: of each wish the share that listening leaves of it if one's own is to keep still.
+
+    What the learned motions are worth is what the controller does better than this.
+    """
+
+    def act(doubt: jax.Array, q, target, command, strength, key) -> tuple[jax.Array, jax.Array]:
+        everywhere = jnp.ones_like(target)
+        doubt = listening.doubt(config, doubt, command, target, everywhere)
+        return listening.weigh(target, command, listening.precision(config, doubt), everywhere), doubt
+
+    return Helper(lambda q, target: jnp.ones((), jnp.float32), act)
 
 
 @struct.dataclass
@@ -106,6 +121,10 @@ def simulate(env: Env, policy: Policy, operator: Operator, key: jax.Array, num_e
         chex.assert_equal_shape([aim, target])
         return (aim - target) / scale, memory
 
+    def change(target: jax.Array, action: jax.Array) -> jax.Array:
+        """What an action would make of the joint targets (n,) [rad], within their limits."""
+        return jnp.clip(target + scale * jnp.clip(action, -1, 1), lower, upper) - target
+
     def begin(state: State) -> Any:
         return helper.reset(state.info[sensor], state.info["target"]) if helper else ()
 
@@ -118,8 +137,10 @@ def simulate(env: Env, policy: Policy, operator: Operator, key: jax.Array, num_e
         over = rollout.ended(reached)
         memory = jax.tree.map(lambda new, old: jnp.where(over, new, old), begin(then), memory)
         events = [reached.done > 0, reached.metrics["success"] > 0, reached.metrics["blown_up"] > 0]
-        done = reached.info["target"] - state.info["target"]
-        changes = {"wanted": scale * jnp.clip(wanted, -1, 1), "asked": scale * jnp.clip(asked, -1, 1), "done": done}
+        before = state.info["target"]
+        changes = {
+            "wanted": change(before, wanted), "asked": change(before, asked), "done": reached.info["target"] - before,
+        }  # fmt: skip
         return then, memory, Tally(*(event.astype(jnp.int32) for event in events)), changes
 
     def step(carry: tuple, key: jax.Array) -> tuple[tuple, Trace]:

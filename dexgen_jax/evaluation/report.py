@@ -158,8 +158,9 @@ def _text(value: str) -> str:
 
 
 _PLANE = (
-    "Up and to the right is better. Hollow: the operator alone. Triangle: low-passed, without a controller."
-    " Filled: helped, one point for each strength; the small one does not hear the operator. Bars are 95% intervals."
+    "Up and to the right is better. Hollow: the operator alone. Triangles: without a controller, low-passed (up) and"
+    " turned down by its own noise (down). Filled circles: helped, one for each strength; the small one does not hear"
+    " the operator. Bars are 95% intervals."
 )
 _NOTE = (
     "Small print beside a number is its 95% interval, from the count alone (exact Poisson). After a drop the hand gets "

@@ -26,8 +26,8 @@ class Curve:
 def plane(groups: dict[str, list[dict[str, Any]]], clean: dict[str, Any] | None) -> str:
     """Goals a minute across, seconds held upward: for each operator its point alone and its curve over the strength.
 
-    A hollow circle is the operator alone, a triangle the same low-passed, filled circles are helped, that at strength 0
-    small; bars are intervals. The clean expert `clean` is a star.
+    A hollow circle is the operator alone, a triangle the same low-passed (up) or turned down (down), filled circles are
+    helped, that at strength 0 small; bars are intervals. The clean expert `clean` is a star.
     """
     figure = _figure(6.6, 4.6)
     axes = figure.subplots()
@@ -35,8 +35,9 @@ def plane(groups: dict[str, list[dict[str, Any]]], clean: dict[str, Any] | None)
         helped = [row for row in rows if row["strength"] is not None]
         axes.plot(*np.array([_point(row) for row in helped]).T, color=colour, lw=1.3, alpha=0.7)
         for row in rows:
-            alone, low_passed = row["helper"] == "alone", row["helper"] == "low-passed"
-            style = dict(marker="o", mfc="none") if alone else dict(marker="^" if low_passed else "o")
+            alone = row["helper"] == "alone"
+            marker = {"low-passed": "^", "turned down": "v"}.get(row["helper"], "o")
+            style = dict(marker=marker, mfc="none") if alone else dict(marker=marker)
             label = f"{name}, alone" if alone else f"{name}, helped" if row["strength"] == 1 else None
             size = 3 if row["strength"] == 0 else 7
             x, y = _point(row)

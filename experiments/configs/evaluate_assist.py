@@ -11,6 +11,7 @@ Measured on 2 cores:
 
 from ml_collections import ConfigDict
 
+from dexgen_jax.controller.controller import Settings
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.defaults import fill
 from dexgen_jax.grasps.library import GraphConfig
@@ -48,10 +49,12 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.seconds = scale["seconds"]  # simulated s of every environment
     config.operators = scale["operators"]  # to be helped: kind and amplitude, see dexgen_jax/evaluation/operators.py
     config.references = ("clean", "still", "random")  # operators that are only watched
-    # How much the operator is listened to: 1 is as much as the steadiness of its commands deserves, 0 not at all. With
-    # `listening.jitter_range=(1,1)` it is the paper's lambda = 2 alpha s^2, whose alphas 150, 750 and 3000 are 0.03,
-    # 0.15 and 0.6 if its s is 1 cm.
+    # How much the operator is listened to: 1 is as much as it deserves, 0 not at all, see controller/listening.py. With
+    # `guided` it is the paper's lambda = 2 alpha s^2, whose alphas 150, 750 and 3000 are 0.03, 0.15 and 0.6 if its s is
+    # 1 cm; there `temperature` is 1.
     config.strengths = scale["strengths"]
+    config.guided = False  # whether the motion is bent toward the command, as in the paper
+    config.temperature = Settings.temperature  # standard deviation of the noise that sampling starts from
     config.listening = fill(ListeningConfig())
     config.candidates = 1  # motions drawn in a tick, of which the nearest to the command is taken; the paper draws 1
     config.mode = "default"  # task label given to the controller

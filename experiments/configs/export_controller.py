@@ -6,6 +6,8 @@ Command: python experiments/export_controller.py --config.run_dir=runs/demo --co
 
 from ml_collections import ConfigDict
 
+from dexgen_jax.controller.controller import Settings
+
 
 def get_config(size: str = "laptop") -> ConfigDict:
     """The settings: the same for all sizes, a file is a file."""
@@ -15,4 +17,6 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.onnx = False  # also as ONNX (needs the extra `onnx`)
     config.candidates = 1  # motions drawn in a tick, of which the nearest to the command is taken
     config.eta = 0.0  # 0 is DDIM, 1 is DDPM
+    config.temperature = Settings.temperature  # standard deviation of the noise that sampling starts from
+    config.guided = False  # whether the motion is bent toward the command, as in the paper; else it is weighed
     return config

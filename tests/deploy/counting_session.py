@@ -22,6 +22,6 @@ class CountingSession:
     def act(self, q, target, command, **how):
         self.acts.append((q, target, command, how))
         return target + np.float32(0.001) * len(self.acts), Diagnostics(
-            motion=np.zeros((2, 8, 3)), distance=0.25, overruled=0.5, spread=0.0, alpha=1.0, strength=0.1, jitter=0.001,
-            undone=0.002, events=33,
+            motion=np.zeros((2, 8, 3)), distance=0.25, overruled=0.5, spread=0.0, alpha=1.0, strength=0.1, doubt=0.001,
+            events=33,
         )

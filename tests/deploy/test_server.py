@@ -27,7 +27,7 @@ def test_a_client_gets_what_its_session_says(serve, sessions):
             np.testing.assert_array_equal(target, MIDDLE + np.float32(0.001) * count)
     assert told == {
         "distance": 0.25, "overruled": 0.5, "spread": 0.0, "strength": pytest.approx(0.1),
-        "jitter": 0.001, "undone": 0.002, "events": ["BAD_READING", "ACTION_CLIPPED"],
+        "doubt": 0.001, "events": ["BAD_READING", "ACTION_CLIPPED"],
     }  # fmt: skip
     (session,) = sessions
     np.testing.assert_array_equal(session.resets[0][1], MIDDLE + np.float32(0.1))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fake_env import FakeEnv
 
+from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.evaluation import assist, operators
 
 STEPS, ENVS = 40, 6
@@ -141,3 +142,13 @@ def test_a_low_passed_wish_is_a_running_mean():
     aim, mean = helper.act(helper.reset(target, target), target, target, jnp.ones(3), 0.0, None)
     np.testing.assert_allclose(aim, 1.0)  # 2 * 0.5 * 1
     np.testing.assert_allclose(helper.act(mean, target, target, jnp.ones(3), 0.0, None)[0], 1.5)  # 2 * (0.25 + 0.5)
+
+
+def test_a_wish_is_turned_down_as_far_as_it_is_doubted():
+    config, target = ListeningConfig(), jnp.zeros(3)
+    helper = assist.turn_down(config)
+    for wish, share in ((0.5 * config.action_std, 100 / 101), (3 * config.action_std, 1 / 9)):
+        doubt = helper.reset(target, target)
+        for _ in range(100):
+            aim, doubt = helper.act(doubt, target, target, wish * jnp.ones(3), 0.0, None)
+        np.testing.assert_allclose(aim, share * wish, rtol=1e-3)
