@@ -21,7 +21,7 @@ from dexgen_jax.controller import commands, guidance, listening, safety
 from dexgen_jax.controller.commands import Command
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.controller.model import Model, Weights
-from dexgen_jax.controller.sampler import sample_motions
+from dexgen_jax.controller.sampler import TEMPERATURE, sample_motions
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.hand import kinematics
@@ -34,9 +34,7 @@ class Settings:
 
     candidates: int = 1  # motions drawn in a tick, of which the nearest to the command is taken
     eta: float = 0.0  # 0 is DDIM, 1 is DDPM
-    # Standard deviation of the noise that sampling starts from. At 1, as in the paper, the hand wanders by more than
-    # an operator's wish; 0 has no chance in it.
-    temperature: float = 0.3
+    temperature: float = TEMPERATURE  # of sampling, from 0 to 1; the paper's is 1
     # Whether the motion is bent toward the command with the strength that is said, as in the paper. If not, it is
     # drawn freely, and its action is weighed against the command: see `controller.listening`.
     guided: bool = False

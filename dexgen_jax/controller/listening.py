@@ -25,8 +25,8 @@ class ListeningConfig:
     """How commands are weighed; hashable."""
 
     # rad, how far the action of a drawn motion is from the recorded one: the root mean square error of the shipped
-    # controller on streams it has not learned from, as its card says.
-    action_std: float = 0.04
+    # controller, `action_error_of_samples_rad` in its card.
+    action_std: float = 0.038
     memory: float = 0.9  # share of what is thought of the operator that is kept in a tick: 0.9 looks back over a second
     # Standard deviation that a command is believed to have at least and at most, in units of `action_std`.
     doubt_range: tuple[float, float] = (0.1, 10.0)

@@ -12,6 +12,9 @@ from dexgen_jax.controller.model import Model, Weights
 PredictNoise = Callable[[jax.Array, jax.Array], jax.Array]  # noisy (T, K, 3), number of the step -> noise
 Guide = Callable[[jax.Array, jax.Array], jax.Array]  # clean estimate (T, K, 3), its variance () -> a better estimate
 
+# Standard deviation of the noise that a controller starts sampling from. At 1, as in the paper, the hand wanders by more
+# than an operator's wish; 0 has no chance in it.
+TEMPERATURE = 0.3
 MOST_UNROLLED = 12  # sampling steps; compile time grows with them
 
 
@@ -75,7 +78,8 @@ def sample_motions(
 
 
 def sample_motion(
-    model: Model, weights: Weights, condition: jax.Array, mode: jax.Array, key: jax.Array, guide: Guide | None = None
-) -> jax.Array:
+    model: Model, weights: Weights, condition: jax.Array, mode: jax.Array, key: jax.Array, guide: Guide | None = None,
+    temperature: float = 1.0,
+) -> jax.Array:  # fmt: skip
     """Draws one normalised motion (T, K, 3), see `sample_motions`."""
-    return sample_motions(model, weights, condition, mode, key[None], guide)[0]
+    return sample_motions(model, weights, condition, mode, key[None], guide, temperature=temperature)[0]

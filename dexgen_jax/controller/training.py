@@ -14,7 +14,7 @@ from flax import struct
 
 from dexgen_jax.controller import diffusion, inverse_dynamics
 from dexgen_jax.controller.model import Model, Weights
-from dexgen_jax.controller.sampler import sample_motion
+from dexgen_jax.controller.sampler import TEMPERATURE, sample_motion
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 
@@ -153,7 +153,7 @@ def held_out_metrics(
 
     def errors(window: windows.Window, key: jax.Array) -> Metrics:
         condition = normalizer.encode_condition(window.condition)
-        sampled = sample_motion(model, weights, condition, window.mode, key)
+        sampled = sample_motion(model, weights, condition, window.mode, key, temperature=TEMPERATURE)
 
         def action_error(motion: jax.Array) -> jax.Array:
             wanted = model.inverse_dynamics.apply(weights.inverse_dynamics, condition, motion)
