@@ -102,7 +102,7 @@ def check_action(
     action = jnp.clip(jnp.clip(wanted, lower, upper), base - limits.max_step, base + limits.max_step)
     bad = ~jnp.all(jnp.isfinite(wanted))
     hold = bad | (events & int(Event.HELD) > 0)
-    clipped = ~hold & jnp.any(action != wanted)
+    clipped = ~hold & jnp.any(jnp.abs(action - wanted) > 1e-6)  # not what rounding leaves of a whole step
     events = events | _bit(bad, Event.BAD_ACTION) | _bit(clipped, Event.ACTION_CLIPPED)
     return jnp.where(hold, safe, action), events
 
