@@ -19,7 +19,9 @@ Decide = Callable[[np.ndarray, np.ndarray], np.ndarray]  # joints, targets in fo
 
 NO_READING, LATE_READING, BAD_READING = "no reading", "late reading", "reading not finite"
 NO_DECISION, BAD_DECISION = "no decision in time", "decision not finite"
-REASONS = (NO_READING, LATE_READING, BAD_READING, NO_DECISION, BAD_DECISION)  # why a tick held the last target
+FORGOTTEN = "reset, for the server had forgotten the hand"
+# Why a tick held the last target.
+REASONS = (NO_READING, LATE_READING, BAD_READING, NO_DECISION, BAD_DECISION, FORGOTTEN)
 
 
 class Clock(Protocol):
@@ -74,7 +76,8 @@ def run(
     """Drives `robot` for `ticks` periods (skipped ones count) or until `stop()`, and returns the account.
 
     `target` (n,) [rad] is in force at the start. A tick without a sound reading within `patience` periods of its due
-    time, or without a sound decision (`decide` may raise TimeoutError), sets the last target again.
+    time, or without a sound decision, sets the last target again; `decide` may raise TimeoutError, and
+    ConnectionResetError if whoever decides has forgotten the hand and now knows it again, see `Client.act`.
     """
     if not 0 < rate_hz <= 1000:
         raise ValueError(f"the loop's rate must be above 0 and at most 1000 Hz, got {rate_hz}")
@@ -115,6 +118,8 @@ def _decide(
         decision = np.asarray(decide(q, target))
     except TimeoutError:
         return None, NO_DECISION
+    except ConnectionResetError:
+        return None, FORGOTTEN
     # The last look before the motors, whoever decided.
     if decision.shape != np.shape(target) or not np.isfinite(decision).all():
         return None, BAD_DECISION

@@ -1,7 +1,7 @@
 """What server and clients say to each other: msgpack maps of plain values, checked before anything believes them.
 
     request   {version, id, ask, token?, ...}             ask: describe, reset, act, statistics, leave
-    reply     {version, id, ok: true, ...}   or   {version, id, ok: false, error: what was wrong}
+    reply     {version, id, ok: true, ...}   or   {version, id, ok: false, error: what was wrong, reason?}
 
 Arrays are nested lists of numbers, so any language can speak this; nothing is ever unpickled. Needs numpy and msgpack.
 """
@@ -16,6 +16,16 @@ import numpy as np
 VERSION = 2  # 2: commands are measured from the joint targets in force
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 LARGEST = 16 * 1024  # bytes of a message: some ten times an `act` of a 16-joint hand
+FORGOTTEN = "forgotten"  # the one reason that a client can do something about: it begins anew
+
+
+class Refused(ValueError):
+    """What a server does not do, in words; `reason` is empty, or a word that a program can act on."""
+
+    def __init__(self, error: str, reason: str = ""):
+        """`error` says what was wrong."""
+        super().__init__(error)
+        self.reason = reason
 
 
 def encode(message: Mapping[str, Any]) -> bytes:

@@ -45,25 +45,32 @@ def sessions():
 
 @pytest.fixture
 def serve(sessions):
-    """`serve(token=...)`: a server in a thread of its own, stopped at the end; its sessions gather in `sessions`."""
-    running = []
+    """`serve(token=...)`: a server in a thread of its own, stopped at the end; its sessions gather in `sessions`.
+
+    `serve.stop(server)` stops one before.
+    """
+    running = {}
 
     def new_session():
         sessions.append(counting_session.CountingSession())
         return sessions[-1]
 
-    def start(**settings):
-        contract = {"modes": ["default", "free_motion"]}
+    def start(contract=counting_session.CONTRACT, **settings):
         settings = {"address": "tcp://127.0.0.1:*", **settings}
         server, over = Server(contract, counting_session.HAND, new_session, **settings), threading.Event()
         thread = threading.Thread(target=server.serve, args=(over.is_set,))
         thread.start()
-        running.append((server, over, thread))
+        running[server] = over, thread
         return server
 
-    yield start
-    for server, over, thread in running:
+    def stop(server):
+        over, thread = running.pop(server)
         over.set()
         thread.join(10)
         assert not thread.is_alive()
         server.close()
+
+    start.stop = stop
+    yield start
+    for server in list(running):
+        stop(server)

@@ -77,7 +77,7 @@ def test_a_place_is_free_after_leaving_or_after_long_silence(serve, monkeypatch)
         monkeypatch.setattr("dexgen_jax.deploy.server.IDLE", 0.0)
         other.reset(MIDDLE)
         monkeypatch.undo()
-        with pytest.raises(ValueError, match="no session .*ask for a reset first"):
+        with pytest.raises(ConnectionResetError, match="not taken again yet: .*all 1 places are taken"):
             one.act(MIDDLE, MIDDLE)
         other.close()
         one.reset(MIDDLE)
