@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import zmq
 
+from dexgen_jax.controller.numbers import floats
 from dexgen_jax.deploy import messages
 
 
@@ -52,9 +53,11 @@ class Client:
         if self._terms is None:
             raise RuntimeError("the server does not know the hand yet: call reset(q) before the first act")
         latest = time.monotonic() + self.timeout_s
-        fields = {"q": q, "target": target, "mode": mode, "age": age}
+        fields = {name: floats(value, np.shape(value), name) for name, value in (("q", q), ("target", target))}
+        fields |= {"kind": kind, "mode": mode, "released": released, "command": command}
+        fields |= {name: floats(value, (), name) for name, value in (("strength", strength), ("age", age))}
         if command is not None:
-            fields |= {"command": command, "kind": kind, "strength": strength, "released": released}
+            fields["command"] = floats(command, np.shape(command), "command")
         try:
             reply = self._ask("act", latest, **fields)
         except messages.Refused as refused:

@@ -119,7 +119,7 @@ def output_fields(controller: Controller) -> dict[str, Field]:
         "strength": Field(number, "float32", "the same as lambda"),
         "jitter": Field(number, "float32", "standard deviation of the commands' noise, each coordinate [m]"),
         "undone": Field(number, "float32", "root mean square of what was asked and not done, each coordinate [m]"),
-        "events": Field(number, "int32", "bits of `events`; the last safe targets are held if `held_if` meets them"),
+        "events": Field(number, "int32", "bits of `events`; the targets in force are held if `held_if` meets them"),
     }
 
 

@@ -8,20 +8,30 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from dexgen_jax.controller.numbers import floats
 from dexgen_jax.deploy.latency import Latencies
-from dexgen_jax.deploy.robot import Robot
 
 Decide = Callable[[np.ndarray, np.ndarray], np.ndarray]  # joints, targets in force (n,) [rad] -> new targets (n,) [rad]
 
-NO_READING, LATE_READING, BAD_READING = "no reading", "late reading", "reading not finite"
-NO_DECISION, BAD_DECISION = "no decision in time", "decision not finite"
+NO_READING, LATE_READING, BAD_READING = "no reading", "late reading", "bad reading"
+NO_DECISION, BAD_DECISION = "no decision in time", "bad decision"
 FORGOTTEN = "reset, for the server had forgotten the hand"
 # Why a tick held the last target.
 REASONS = (NO_READING, LATE_READING, BAD_READING, NO_DECISION, BAD_DECISION, FORGOTTEN)
+
+
+class Robot(Protocol):
+    """What the control loop asks of a hand."""
+
+    def read_joints(self) -> np.ndarray | None:
+        """Returns the newest joint positions (n,) [rad], or None if no new reading has come since the last call."""
+
+    def set_targets(self, target: np.ndarray) -> None:
+        """Hands joint targets (n,) [rad] to the motors' position controllers; returns at once."""
 
 
 class Clock(Protocol):
@@ -112,15 +122,23 @@ def _decide(
         return None, NO_READING
     if clock.now() > latest:
         return None, LATE_READING
-    if not np.isfinite(q).all():
+    if not _sound(q, target):
         return None, BAD_READING
     try:
-        decision = np.asarray(decide(q, target))
+        decision = decide(q, target)
     except TimeoutError:
         return None, NO_DECISION
     except ConnectionResetError:
         return None, FORGOTTEN
     # The last look before the motors, whoever decided.
-    if decision.shape != np.shape(target) or not np.isfinite(decision).all():
+    if not _sound(decision, target):
         return None, BAD_DECISION
-    return decision, None
+    return np.asarray(decision), None
+
+
+def _sound(joints: Any, target: np.ndarray) -> bool:
+    """Whether these are finite numbers, as many as there are targets."""
+    try:
+        return bool(np.isfinite(floats(joints, np.shape(target), "joints")).all())
+    except ValueError:
+        return False

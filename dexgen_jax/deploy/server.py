@@ -20,6 +20,7 @@ import zmq
 
 from dexgen_jax.controller.commands import KINDS
 from dexgen_jax.controller.controller import Diagnostics
+from dexgen_jax.controller.numbers import place
 from dexgen_jax.controller.safety import Event
 from dexgen_jax.deploy import messages
 from dexgen_jax.deploy.latency import Latencies
@@ -28,7 +29,7 @@ from dexgen_jax.hand.description import Hand
 SHORTEST_TOKEN = 16  # characters
 IDLE = 60.0  # s without a word, after which a client's place may go to another
 QUEUED = 256  # messages that may wait for each client, in either direction; more are lost
-MOST_STRENGTH = 1e6  # lambda; the command alone is heard long before
+DEFAULTS = {"kind": "joints", "mode": "default", "strength": 1.0, "age": 0.0, "released": False}  # as in process
 RELIED_ON = ("format", "version", "hand", "joints", "keypoints", "control_hz", "modes", "commands")  # by a driver
 
 _log = logging.getLogger(__name__)
@@ -169,21 +170,20 @@ class Server:
         return {"terms": self._terms}
 
     def _act(self, client: bytes, message: dict[str, Any]) -> dict[str, Any]:
-        known = ["ask", "q", "target", "command", "kind", "mode", "strength", "age", "released"]
-        messages.refuse_unknown(message, known)
+        messages.refuse_unknown(message, ["ask", "q", "target", "command", *DEFAULTS])
         if client not in self._clients:
             why = "never reset, silent for long, or the server is new"
             raise messages.Refused(f"this client has no session ({why}): ask for a reset first", messages.FORGOTTEN)
         joints = (self.hand.num_joints,)
         q, target = messages.array(message, "q", joints), messages.array(message, "target", joints)
-        how: dict[str, Any] = {"mode": messages.text(message, "mode", self.contract["modes"])}
-        how["age"] = messages.number(message, "age", 0, 3600)
+        how = DEFAULTS | {name: message[name] for name in DEFAULTS if name in message}
+        place(how["mode"], self.contract["modes"], "mode")
+        place(how["kind"], KINDS, "kind of command")
+        how |= {name: float(messages.array(how, name, ())) for name in ("strength", "age")}
+        how["released"] = messages.flag(how, "released")
         command = None
         if message.get("command") is not None:
-            how["kind"] = messages.text(message, "kind", KINDS)
             command = messages.array(message, "command", KINDS[how["kind"]].shape(self.hand))
-            how["strength"] = messages.number(message, "strength", 0, MOST_STRENGTH)
-            how["released"] = messages.flag(message, "released")
         session = self._clients[client][0]
         action, diagnostics = session.act(q, target, command, **how)
         self._remember(client, session)

@@ -10,6 +10,7 @@ from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.deploy import export
+from dexgen_jax.deploy.exported import Exported
 from dexgen_jax.deploy.server import Server
 
 
@@ -35,6 +36,22 @@ def file(controller, tmp_path_factory):
     """The controller as an exported file."""
     path = tmp_path_factory.mktemp("export") / "controller.zip"
     export.write(controller, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def robot(file):
+    return Exported(file, kinds=("joints", "tip_positions"))
+
+
+@pytest.fixture(scope="session")
+def graph(controller, tmp_path_factory):
+    """The controller as an ONNX file."""
+    pytest.importorskip("onnx")
+    from dexgen_jax.deploy import onnx_file
+
+    path = tmp_path_factory.mktemp("onnx") / "controller.onnx"
+    onnx_file.write(controller, path)
     return path
 
 
