@@ -21,6 +21,7 @@ from dexgen_jax.controller import commands, guidance, listening, safety
 from dexgen_jax.controller.commands import Command
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.controller.model import Model, Weights
+from dexgen_jax.controller.numbers import flag, floats, place
 from dexgen_jax.controller.sampler import TEMPERATURE, sample_motions
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
@@ -64,7 +65,7 @@ class State:
 
     q: jax.Array  # (H, n) rad
     target: jax.Array  # (H, n) rad
-    safe: jax.Array  # (n,) rad: the joint targets that were set last, held when something is wrong
+    safe: jax.Array  # (n,) rad: the joint targets let out last, held when those in force are no numbers either
     doubt: jax.Array  # () variance of the operator's commands, see `listening.doubt`
 
     def push(self, q: jax.Array, target: jax.Array) -> "State":
@@ -113,16 +114,18 @@ def act(
     events = safety.check_reading(hand, limits, q, target, age)
     good = events == 0
     state = jax.tree.map(lambda new, old: jnp.where(good, new, old), state.push(q, target), state)
-    command, alpha, told = safety.check_command(hand, limits, command, alpha)
     released = jnp.asarray(released)
-    alpha = jnp.where(released, 0.0, alpha)
+    command, alpha, told = safety.check_command(hand, limits, command, jnp.where(released, 0.0, alpha))
 
-    motion, wanted, spread = _intend(model, weights, state, command, mode, alpha, key, settings)
+    there = jnp.clip(mode, 0, len(model.modes) - 1)
+    motion, wanted, spread = _intend(model, weights, state, command, there, alpha, key, settings)
+    wanted = jnp.where(mode == there, wanted, jnp.nan)  # a mode that does not exist moves nothing
     strength, doubt = guidance.strength(alpha, weights.normalizer.offset_std), state.doubt
     if not settings.guided:
         wanted, strength, doubt = _weigh(hand, settings, state, command, wanted, strength)
     wanted = jnp.where(released, command.target, wanted)
-    action, events = safety.check_action(hand, limits, wanted, state.target[-1], state.safe, events | told)
+    held = safety.in_force(hand, limits, target, state.safe)
+    action, events = safety.check_action(hand, limits, wanted, state.target[-1], held, events | told)
     doubt = jnp.where(events & int(safety.Event.HELD) > 0, state.doubt, doubt)
     diagnostics = Diagnostics(
         motion=motion, distance=guidance.rms_distance(motion, command.offsets, command.weight),
@@ -206,7 +209,7 @@ class Controller:
 
     def reset(self, q: np.ndarray, target: np.ndarray | None = None) -> None:
         """Forgets the past: `q` (n,) [rad] is where the hand is, `target` where it was told to be (default: there)."""
-        q, target = self._reading(q), self._reading(q if target is None else target)
+        q, target = self._joints(q, "q"), self._joints(q if target is None else target, "target")
         for name, reading in (("q", q), ("target", target)):
             safety.require_plausible(self.model.hand, self.settings.limits, reading, name)
         if not self._programs:
@@ -222,49 +225,38 @@ class Controller:
 
         `command` is of one `kind` of `commands.KINDS`, measured from `target`; without it the prior moves the hand. How
         much it is heard is said once, as `strength` (lambda = 2 alpha s^2, unitless; 1 if nothing is said, which is as
-        much as the command's steadiness deserves) or as the paper's `alpha` [1/m^2].
+        much as the command's steadiness deserves) or as the paper's `alpha` [1/m^2]. `released` without a command keeps
+        the targets in force. Wrong numbers are answered in `Diagnostics.events`; what is no number, or of another
+        shape, or a name that does not exist, is a ValueError and changes nothing, see docs/deploy.md.
         """
         if self.state is None:
             raise RuntimeError("the controller has no history yet: call reset(q) before the first act")
-        alpha = self._alpha(command, strength, alpha, released)
-        q, target = self._reading(q), self._reading(target)
+        alpha = self._alpha(command, strength, alpha)
+        mode, age, released = self.model.mode_index(mode), floats(age, (), "age"), flag(released, "released")
+        q, target = self._joints(q, "q"), self._joints(target, "target")
         asked = self._command(target, command, kind)
         action, self.state, diagnostics, self._key = self._programs["act"](
-            self._weights, self.state, q, target, asked, np.int32(self.model.mode_index(mode)), np.float32(alpha),
-            self._key, np.float32(age), np.bool_(released),
-        )  # fmt: skip
+            self._weights, self.state, q, target, asked, np.int32(mode), alpha, self._key, age, released
+        )
         return np.asarray(action), diagnostics
 
-    def _alpha(self, command: Any, strength: float | None, alpha: float | None, released: bool) -> float:
-        if command is None:
-            if strength or alpha or released:
-                raise ValueError("strength, alpha and released are about a command, and there is none")
-            return 0.0
-        if released:
-            return 0.0
+    def _alpha(self, command: Any, strength: float | None, alpha: float | None) -> np.ndarray:
         if strength is not None and alpha is not None:
             raise ValueError(f"say how much the command is heard, as strength or as alpha: got {strength} and {alpha}")
-        strength = 1.0 if strength is None else strength
-        said = strength if alpha is None else alpha
-        if not said >= 0:
-            raise ValueError(f"strength and alpha must be zero or more, got {said}")
-        return self._alpha_of_one * strength if alpha is None else alpha
+        if alpha is None:
+            alpha = self._alpha_of_one * float(floats(1.0 if strength is None else strength, (), "strength"))
+        alpha = floats(alpha, (), "alpha")
+        return np.zeros_like(alpha) if command is None else alpha
 
-    def _reading(self, reading: np.ndarray) -> np.ndarray:
-        n = self.model.hand.num_joints
-        if np.shape(reading) != (n,):
-            raise ValueError(f"the {self.model.hand_name} hand has {n} joints, got shape {np.shape(reading)}")
-        return np.asarray(reading, np.float32)
+    def _joints(self, values: np.ndarray, name: str) -> np.ndarray:
+        return floats(values, (self.model.hand.num_joints,), f"{name} [rad] of the {self.model.hand_name} hand")
 
     def _command(self, target: np.ndarray, command: np.ndarray | None, kind: str) -> Command:
+        place(kind, commands.KINDS, "kind of command")
         if command is None:
             return commands.none(self.model.hand, target)
-        if kind not in commands.KINDS:
-            raise ValueError(f"unknown kind of command {kind!r}; there is {', '.join(commands.KINDS)}")
         shape, unit = commands.KINDS[kind].shape(self.model.hand), commands.KINDS[kind].unit
-        if np.shape(command) != shape:
-            raise ValueError(f"a command of {kind} has shape {shape} [{unit}], got shape {np.shape(command)}")
-        return self._programs[kind](target, np.asarray(command, np.float32))
+        return self._programs[kind](target, floats(command, shape, f"a command of {kind} [{unit}]"))
 
     def _compile(self) -> dict[str, Callable]:
         """Compiles ahead of time all that a reset or a tick may run, by name."""

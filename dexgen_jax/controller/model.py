@@ -10,6 +10,7 @@ from flax import struct
 from dexgen_jax.controller import diffusion
 from dexgen_jax.controller.dense import for_one_vector
 from dexgen_jax.controller.inverse_dynamics import InverseDynamics
+from dexgen_jax.controller.numbers import place
 from dexgen_jax.controller.unet import Denoiser, fold
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
@@ -100,9 +101,7 @@ class Model:
 
     def mode_index(self, mode: str) -> int:
         """Returns the number that stands for a mode's name."""
-        if mode not in self.modes:
-            raise ValueError(f"unknown mode {mode!r}; this controller knows {', '.join(self.modes)}")
-        return self.modes.index(mode)
+        return place(mode, self.modes, "mode")
 
     def initial_parameters(self, key: jax.Array) -> dict[str, Any]:
         """Draws untrained parameters {'denoiser', 'inverse_dynamics'}."""

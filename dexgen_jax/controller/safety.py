@@ -19,12 +19,12 @@ class Event(enum.IntFlag):
     """Bits of `Diagnostics.events`; zero is a tick without any."""
 
     BAD_READING = 1  # a joint reading or target in force is not finite, or far outside the joint limits
-    LATE = 2  # the reading is older than `Limits.max_age`
-    BAD_ACTION = 4  # the networks, or a released command, gave numbers that are not finite
+    LATE = 2  # the reading is older than `Limits.max_age`, or from as far in the future: two clocks disagree
+    BAD_ACTION = 4  # the networks, or a released command, gave numbers that are not finite; or there is no such mode
     COMMAND_REFUSED = 8  # command or strength is not a number: the prior moved the hand
     COMMAND_CLIPPED = 16  # the command asked for more than `Limits.reach`, or for joints outside their limits
     ACTION_CLIPPED = 32  # joint limits or `Limits.max_step` cut the action
-    HELD = BAD_READING | LATE | BAD_ACTION  # any of these: the last safe target is held
+    HELD = BAD_READING | LATE | BAD_ACTION  # any of these: the targets in force are held, see `in_force`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +61,23 @@ def require_plausible(hand: Hand, limits: Limits, joints: np.ndarray, name: str)
 
 def check_reading(hand: Hand, limits: Limits, q: jax.Array, target: jax.Array, age: jax.Array) -> jax.Array:
     """Returns the `Event` bits () of a reading (n,) [rad] with its target in force (n,) [rad], `age` () [s] old."""
-    lower, upper = hand.lower - limits.overshoot, hand.upper + limits.overshoot
-    plausible = [jnp.all((joints > lower) & (joints < upper)) for joints in (q, target)]  # false for a NaN
-    bad = ~(plausible[0] & plausible[1])
-    late = ~(jnp.asarray(age) <= limits.max_age)  # an age that is not a number is late; ~ needs an array
+    bad = ~(plausible(hand, limits, q) & plausible(hand, limits, target))
+    late = ~(jnp.abs(age) <= limits.max_age)  # an age that is not a number is late
     return _bit(bad, Event.BAD_READING) | _bit(late, Event.LATE)
+
+
+def plausible(hand: Hand, limits: Limits, joints: jax.Array) -> jax.Array:
+    """Whether () `joints` (n,) [rad] can be those of this hand; NaN cannot."""
+    return jnp.all((joints > hand.lower - limits.overshoot) & (joints < hand.upper + limits.overshoot))
+
+
+def in_force(hand: Hand, limits: Limits, target: jax.Array, safe: jax.Array) -> jax.Array:
+    """Returns what to hold (n,) [rad] if something is wrong: the `target` said to be in force, within the joint limits.
+
+    If that is no sound one, `safe`, the last that was let out; it may never have been set, if its answer came too late.
+    """
+    lower, upper = jnp.asarray(hand.lower, safe.dtype), jnp.asarray(hand.upper, safe.dtype)
+    return jnp.where(plausible(hand, limits, target), jnp.clip(target, lower, upper), safe)
 
 
 def check_command(
@@ -73,13 +85,15 @@ def check_command(
 ) -> tuple[Command, jax.Array, jax.Array]:
     """Returns the command to obey, the `alpha` () to obey it with, and `Event` bits ().
 
-    Refused, all of it and with alpha 0, if any number is not finite or alpha negative; infinite alpha is welcome.
+    Refused, all of it and with alpha 0, if any number is not finite or alpha negative; infinite alpha is welcome, and
+    so are joint targets, which end at the limits.
     Offsets longer than `limits.reach` are shortened, their direction kept. The joint target stays as it is asked for:
     what limits an action limits it too.
     """
-    parts = (command.offsets, command.weight, command.target)
-    refused = ~(jnp.all(jnp.stack([jnp.all(jnp.isfinite(part)) for part in parts])) & (jnp.asarray(alpha) >= 0))
-    offsets, weight = (jnp.where(refused, 0.0, part) for part in parts[:2])
+    parts = (command.offsets, command.weight)
+    finite = jnp.stack([jnp.all(jnp.isfinite(part)) for part in parts] + [~jnp.any(jnp.isnan(command.target))])
+    refused = ~(jnp.all(finite) & (jnp.asarray(alpha) >= 0))
+    offsets, weight = (jnp.where(refused, 0.0, part) for part in parts)
     length = jnp.linalg.norm(offsets, axis=-1, keepdims=True)
     long = length > limits.reach
     offsets = jnp.where(long, offsets * (limits.reach / jnp.where(long, length, 1.0)), offsets)
@@ -90,12 +104,12 @@ def check_command(
 
 
 def check_action(
-    hand: Hand, limits: Limits, wanted: jax.Array, target: jax.Array, safe: jax.Array, events: jax.Array
+    hand: Hand, limits: Limits, wanted: jax.Array, target: jax.Array, held: jax.Array, events: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the joint targets (n,) [rad] to set, and `events` () with what was done added.
 
     `wanted` is cut to the joint limits and to `limits.max_step` from the `target` in force; if it is not finite or
-    `events` say so, `safe`, the last target that was let out, is held. All (n,) [rad].
+    `events` say so, the action is `held`. All (n,) [rad].
     """
     lower, upper = jnp.asarray(hand.lower, wanted.dtype), jnp.asarray(hand.upper, wanted.dtype)
     base = jnp.clip(target, lower, upper)
@@ -104,7 +118,7 @@ def check_action(
     hold = bad | (events & int(Event.HELD) > 0)
     clipped = ~hold & jnp.any(jnp.abs(action - wanted) > 1e-6)  # not what rounding leaves of a whole step
     events = events | _bit(bad, Event.BAD_ACTION) | _bit(clipped, Event.ACTION_CLIPPED)
-    return jnp.where(hold, safe, action), events
+    return jnp.where(hold, held, action), events
 
 
 def _bit(happened: jax.Array, event: Event) -> jax.Array:

@@ -1,6 +1,7 @@
 """Whether an exported file acts like the controller: a hundred ticks that meet everything, through both.
 
-All modes, strengths from none to infinite, commands too far, readings that are late or no numbers, the off switch.
+All modes, strengths from none to infinite, commands too far, readings that are late, from the future or no numbers,
+the off switch.
 """
 
 import functools
@@ -29,7 +30,7 @@ def inputs(controller: Controller) -> dict[str, np.ndarray]:
     offsets = 0.05 * rng.standard_normal((count, hand.num_keypoints, 3))
     offsets[40, 2, 1] = np.nan
     named = {
-        "q": q, "target": walk, "age": np.where(np.arange(count) % 17 == 0, 0.5, 0.01),
+        "q": q, "target": walk, "age": rng.choice([0.01, 0.01, 0.01, 0.01, 0.01, 0.01, -0.002, 0.5, -0.5], count),
         "command_offsets": offsets, "command_weight": rng.uniform(0, 1, offsets.shape[:2]),
         "command_target": walk + 0.3 * rng.standard_normal(walk.shape),
         "strength": rng.choice([0.0, 0.03, 0.3, 10.0, np.inf, -1.0, np.nan], count),

@@ -1,15 +1,18 @@
 """The robot's side of the policy server: asks for joint targets and gives up in time. Needs numpy, pyzmq and msgpack.
 
-A late answer is dropped, never used for a later question.
+A late answer is dropped, never used for a later question. The client has a name of its own, so a broken connection
+costs nothing but time; a server that was restarted, or has forgotten it, is told anew where the hand is.
 """
 
 import math
 import time
+import uuid
 from typing import Any
 
 import numpy as np
 import zmq
 
+from dexgen_jax.controller.numbers import floats
 from dexgen_jax.deploy import messages
 
 
@@ -20,13 +23,10 @@ class Client:
         """Connects when the first question is asked; an answer may take `timeout_s` [s]."""
         self.address, self.timeout_s, self._number = address, timeout_s, 0
         self._hello = {"version": messages.VERSION} | ({} if token is None else {"token": token})
+        self._terms: str | None = None  # of the controller that it was reset with
+        self._name = uuid.uuid4().hex.encode()  # nobody else can guess it, or take its place
         self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        # Nothing is queued for a server that is not there: it would get old readings in a burst when it comes.
-        self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, messages.LARGEST)
-        self._socket.connect(address)
+        self._socket = self._connect()
 
     def describe(self) -> dict[str, Any]:
         """Returns the controller's contract: joint names and order, units, limits, modes, rates."""
@@ -38,7 +38,7 @@ class Client:
 
     def reset(self, q: np.ndarray, target: np.ndarray | None = None) -> None:
         """Begins anew: joint positions `q` (n,) [rad] and their targets (default: where they are)."""
-        self._ask("reset", q=q, target=q if target is None else target)
+        self._terms = self._ask("reset", q=q, target=q if target is None else target)["terms"]
 
     def act(
         self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None = None, kind: str = "joints",
@@ -46,12 +46,25 @@ class Client:
     ) -> tuple[np.ndarray, dict[str, Any]]:  # fmt: skip
         """One control tick: returns joint targets (n,) [rad] and diagnostics. Arguments are those of `Controller.act`.
 
-        Raises TimeoutError if the answer does not come in time, ValueError if the server refuses.
+        Raises TimeoutError if the answer does not come in time, ConnectionResetError if the server had forgotten the
+        hand (it was restarted): then it has been reset with this reading, and the next tick goes on. `loop.run` holds
+        the last target in both. ValueError if the server refuses what is asked, RuntimeError before the first reset.
         """
-        fields = {"q": q, "target": target, "mode": mode, "age": age}
+        if self._terms is None:
+            raise RuntimeError("the server does not know the hand yet: call reset(q) before the first act")
+        latest = time.monotonic() + self.timeout_s
+        fields = {name: floats(value, np.shape(value), name) for name, value in (("q", q), ("target", target))}
+        fields |= {"kind": kind, "mode": mode, "released": released, "command": command}
+        fields |= {name: floats(value, (), name) for name, value in (("strength", strength), ("age", age))}
         if command is not None:
-            fields |= {"command": command, "kind": kind, "strength": strength, "released": released}
-        reply = self._ask("act", **fields)
+            fields["command"] = floats(command, np.shape(command), "command")
+        try:
+            reply = self._ask("act", latest, **fields)
+        except messages.Refused as refused:
+            if refused.reason != messages.FORGOTTEN:
+                raise
+            self._begin_anew(q, target, latest)
+            raise ConnectionResetError(f"the server at {self.address} had forgotten the hand, and was told") from None
         return messages.array(reply, "target", np.shape(target)), reply["diagnostics"]
 
     def close(self) -> None:
@@ -71,9 +84,32 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, ask: str, **fields: Any) -> dict[str, Any]:
+    def _connect(self) -> zmq.Socket:
+        connected = self._context.socket(zmq.DEALER)
+        connected.setsockopt(zmq.IDENTITY, self._name)
+        # Nothing is queued for a server that is not there: it would get old readings in a burst when it comes.
+        connected.setsockopt(zmq.IMMEDIATE, 1)
+        connected.setsockopt(zmq.LINGER, 0)
+        connected.setsockopt(zmq.MAXMSGSIZE, messages.LARGEST)
+        connected.connect(self.address)
+        return connected
+
+    def _begin_anew(self, q: np.ndarray, target: np.ndarray, latest: float) -> None:
+        """Resets with the reading of this tick; if the server does not take that one, the next tick tries again."""
+        try:
+            terms = self._ask("reset", latest, q=q, target=target)["terms"]
+        except messages.Refused as refused:
+            raise ConnectionResetError(f"the hand is forgotten, and not taken again yet: {refused}") from refused
+        if terms != self._terms:
+            self._terms = None  # nothing more until somebody has looked
+            raise ValueError(
+                f"the server at {self.address} came back with a controller for other joints, commands or modes than "
+                "this client was reset with: look at describe(), then call reset(q)"
+            )
+
+    def _ask(self, ask: str, latest: float | None = None, **fields: Any) -> dict[str, Any]:
         self._number += 1
-        latest = time.monotonic() + self.timeout_s
+        latest = time.monotonic() + self.timeout_s if latest is None else latest
         self._wait(zmq.POLLOUT, latest)
         self._socket.send(messages.encode({**self._hello, "id": self._number, "ask": ask, **fields}))
         while True:
@@ -82,7 +118,8 @@ class Client:
             if reply.get("id") != self._number:
                 continue  # the answer to a question that was given up
             if not reply.get("ok"):
-                raise ValueError(f"the server at {self.address} refuses: {reply.get('error')}")
+                error = f"the server at {self.address} refuses: {reply.get('error')}"
+                raise messages.Refused(error, reply.get("reason", ""))
             return reply
 
     def _wait(self, event: int, latest: float) -> None:

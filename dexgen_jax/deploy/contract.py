@@ -116,7 +116,7 @@ def output_fields(controller: Controller) -> dict[str, Field]:
         "alpha": Field(number, "float32", "how much the command was heard [1/m^2]"),
         "strength": Field(number, "float32", "the same as lambda"),
         "doubt": Field(number, "float32", "standard deviation that commands are believed to have, each joint [rad]"),
-        "events": Field(number, "int32", "bits of `events`; the last safe targets are held if `held_if` meets them"),
+        "events": Field(number, "int32", "bits of `events`; the targets in force are held if `held_if` meets them"),
     }
 
 

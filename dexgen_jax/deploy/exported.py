@@ -49,7 +49,7 @@ class Exported:
     def reset(self, q: np.ndarray, target: np.ndarray | None = None) -> None:
         """Forgets the past: `q` (n,) [rad] is where the hand is, `target` where it was told to be (default: there)."""
         joints, rows = self.contract["joints"], self.contract["history"]
-        q, target = self._joints(q), self._joints(q if target is None else target)
+        q, target = self._joints(q, "q"), self._joints(q if target is None else target, "target")
         for name, values in (("q", q), ("target", target)):
             self._require_plausible(values, name)
         safe = np.clip(target, joints["lower"], joints["upper"]).astype(np.float32)
@@ -65,15 +65,17 @@ class Exported:
         """One control tick: returns the joint targets (n,) [rad] to set now, and diagnostics by name.
 
         `q` is the reading, `age` [s] old, and `target` the joint targets in force, (n,) [rad]; `command` is of one
-        `kind` of `contract["commands"]`, heard with `strength` (0 is not at all), or `released`: let through.
+        `kind` of `contract["commands"]`, heard with `strength` (0 is not at all), or `released`: let through. Wrong
+        numbers are answered in the bits `events`; what is no number, or of another shape, or a name that does not
+        exist, is a ValueError and changes nothing.
         """
         if self._state is None:
             raise RuntimeError("the controller has no history yet: call reset(q) before the first act")
-        q, target = self._joints(q), self._joints(target)
+        q, target, strength = self._joints(q, "q"), self._joints(target, "target"), _floats(strength, (), "strength")
         inputs = {
-            "q": q, "target": target, "age": np.float32(age), "released": np.bool_(released),
+            "q": q, "target": target, "age": _floats(age, (), "age"), "released": _flag(released, "released"),
             "mode": np.int32(_one_of(mode, "mode", self.contract["modes"])),
-            "strength": np.float32(0.0 if command is None else strength),
+            "strength": np.float32(0.0) if command is None else strength,
             "key": self._random.integers(2**32, size=2, dtype=np.uint32),
             **{f"command_{name}": part for name, part in self._command(target, command, kind).items()},
         }  # fmt: skip
@@ -86,6 +88,7 @@ class Exported:
         return self._tick(self._weights, state, inputs)
 
     def _command(self, target: np.ndarray, command: np.ndarray | None, kind: str) -> dict[str, Any]:
+        _one_of(kind, "kind of command", list(self.contract["commands"]))
         if command is None:
             count = len(self.contract["keypoints"]["names"])
             zero = np.zeros((count, 3), np.float32)
@@ -93,9 +96,7 @@ class Exported:
         if kind not in self._commands:
             raise ValueError(f"this controller was loaded for commands of {', '.join(self._commands)}, got {kind!r}")
         shape = tuple(self.contract["commands"][kind]["shape"])
-        if np.shape(command) != shape:
-            raise ValueError(f"a command of {kind} has shape {shape}, got {np.shape(command)}")
-        return self._commands[kind](target, np.asarray(command, np.float32))
+        return self._commands[kind](target, _floats(command, shape, f"a command of {kind}"))
 
     def _require_plausible(self, values: np.ndarray, name: str) -> None:
         joints, overshoot = self.contract["joints"], self.contract["limits"]["overshoot"]
@@ -106,11 +107,9 @@ class Exported:
                     f"than {overshoot:g} rad outside is a fault): check zero position, order and unit of the joints"
                 )
 
-    def _joints(self, values: np.ndarray) -> np.ndarray:
-        count = len(self.contract["joints"]["names"])
-        if np.shape(values) != (count,):
-            raise ValueError(f"the {self.contract['hand']} hand has {count} joints, got shape {np.shape(values)}")
-        return np.asarray(values, np.float32)
+    def _joints(self, values: np.ndarray, name: str) -> np.ndarray:
+        joints, hand = self.contract["joints"]["names"], self.contract["hand"]
+        return _floats(values, (len(joints),), f"{name} [rad] of the {hand} hand")
 
     def _compile(self, entries: dict[str, bytes], name: str, arguments: tuple, results: Any) -> Any:
         """Compiles one program of the file for this machine."""
@@ -152,6 +151,30 @@ def _specs(fields: dict[str, dict]) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def _one_of(name: str, what: str, choices: list[str]) -> int:
-    if name not in choices:
-        raise ValueError(f"unknown {what} {name!r}; this controller knows {', '.join(choices)}")
+    if not isinstance(name, str) or name not in choices:
+        raise ValueError(f"unknown {what} {name!r:.40}; there is {', '.join(choices)}")
     return choices.index(name)
+
+
+def _floats(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """As `controller/numbers.py`, which this file does without: float32 of `shape`, whatever the numbers are."""
+    array = np.ma.asarray(value) if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
+    if array.dtype == object and all(map(_is_number, array.flat)):
+        array = array.astype(np.float64)
+    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+        raise ValueError(f"{name} must hold numbers, got {array.dtype.name}")
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {shape}, got {array.shape}")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    return array.filled(np.nan) if isinstance(array, np.ma.MaskedArray) else array
+
+
+def _is_number(item: Any) -> bool:
+    return isinstance(item, int | float | np.number) and not isinstance(item, bool)
+
+
+def _flag(value: Any, name: str) -> np.bool_:
+    if np.shape(value) != () or np.asarray(value).dtype != bool:
+        raise ValueError(f"{name} must be true or false, got {value!r:.40}")
+    return np.bool_(value)

@@ -8,18 +8,30 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from dexgen_jax.controller.numbers import floats
 from dexgen_jax.deploy.latency import Latencies
-from dexgen_jax.deploy.robot import Robot
 
 Decide = Callable[[np.ndarray, np.ndarray], np.ndarray]  # joints, targets in force (n,) [rad] -> new targets (n,) [rad]
 
-NO_READING, LATE_READING, BAD_READING = "no reading", "late reading", "reading not finite"
-NO_DECISION, BAD_DECISION = "no decision in time", "decision not finite"
-REASONS = (NO_READING, LATE_READING, BAD_READING, NO_DECISION, BAD_DECISION)  # why a tick held the last target
+NO_READING, LATE_READING, BAD_READING = "no reading", "late reading", "bad reading"
+NO_DECISION, BAD_DECISION = "no decision in time", "bad decision"
+FORGOTTEN = "reset, for the server had forgotten the hand"
+# Why a tick held the last target.
+REASONS = (NO_READING, LATE_READING, BAD_READING, NO_DECISION, BAD_DECISION, FORGOTTEN)
+
+
+class Robot(Protocol):
+    """What the control loop asks of a hand."""
+
+    def read_joints(self) -> np.ndarray | None:
+        """Returns the newest joint positions (n,) [rad], or None if no new reading has come since the last call."""
+
+    def set_targets(self, target: np.ndarray) -> None:
+        """Hands joint targets (n,) [rad] to the motors' position controllers; returns at once."""
 
 
 class Clock(Protocol):
@@ -74,7 +86,8 @@ def run(
     """Drives `robot` for `ticks` periods (skipped ones count) or until `stop()`, and returns the account.
 
     `target` (n,) [rad] is in force at the start. A tick without a sound reading within `patience` periods of its due
-    time, or without a sound decision (`decide` may raise TimeoutError), sets the last target again.
+    time, or without a sound decision, sets the last target again; `decide` may raise TimeoutError, and
+    ConnectionResetError if whoever decides has forgotten the hand and now knows it again, see `Client.act`.
     """
     if not 0 < rate_hz <= 1000:
         raise ValueError(f"the loop's rate must be above 0 and at most 1000 Hz, got {rate_hz}")
@@ -109,13 +122,23 @@ def _decide(
         return None, NO_READING
     if clock.now() > latest:
         return None, LATE_READING
-    if not np.isfinite(q).all():
+    if not _sound(q, target):
         return None, BAD_READING
     try:
-        decision = np.asarray(decide(q, target))
+        decision = decide(q, target)
     except TimeoutError:
         return None, NO_DECISION
+    except ConnectionResetError:
+        return None, FORGOTTEN
     # The last look before the motors, whoever decided.
-    if decision.shape != np.shape(target) or not np.isfinite(decision).all():
+    if not _sound(decision, target):
         return None, BAD_DECISION
-    return decision, None
+    return np.asarray(decision), None
+
+
+def _sound(joints: Any, target: np.ndarray) -> bool:
+    """Whether these are finite numbers, as many as there are targets."""
+    try:
+        return bool(np.isfinite(floats(joints, np.shape(target), "joints")).all())
+    except ValueError:
+        return False

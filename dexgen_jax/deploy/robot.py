@@ -3,21 +3,9 @@
 Joint order, units and limits are those of the controller's contract (see `contract.py`): the driver translates.
 """
 
-from typing import Protocol
-
 import jax
 import numpy as np
 from brax.envs.base import Env
-
-
-class Robot(Protocol):
-    """What the control loop asks of a hand."""
-
-    def read_joints(self) -> np.ndarray | None:
-        """Returns the newest joint positions (n,) [rad], or None if no new reading has come since the last call."""
-
-    def set_targets(self, target: np.ndarray) -> None:
-        """Hands joint targets (n,) [rad] to the motors' position controllers; returns at once."""
 
 
 class SimulatedHand:

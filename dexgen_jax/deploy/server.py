@@ -4,8 +4,10 @@ ZeroMQ ROUTER, one thread, no pickle. It listens on this machine alone unless a 
 carry it. A message that is not perfectly in order is answered with what was wrong with it and touches nothing.
 """
 
+import hashlib
 import hmac
 import ipaddress
+import json
 import logging
 import time
 from collections import OrderedDict
@@ -18,6 +20,7 @@ import zmq
 
 from dexgen_jax.controller.commands import KINDS
 from dexgen_jax.controller.controller import Diagnostics
+from dexgen_jax.controller.numbers import place
 from dexgen_jax.controller.safety import Event
 from dexgen_jax.deploy import messages
 from dexgen_jax.deploy.latency import Latencies
@@ -26,7 +29,8 @@ from dexgen_jax.hand.description import Hand
 SHORTEST_TOKEN = 16  # characters
 IDLE = 60.0  # s without a word, after which a client's place may go to another
 QUEUED = 256  # messages that may wait for each client, in either direction; more are lost
-MOST_STRENGTH = 1e6  # lambda; the command alone is heard long before
+DEFAULTS = {"kind": "joints", "mode": "default", "strength": 1.0, "age": 0.0, "released": False}  # as in process
+RELIED_ON = ("format", "version", "hand", "joints", "keypoints", "control_hz", "modes", "commands")  # by a driver
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +60,8 @@ class Server:
         if token is None and not is_local(address):
             raise ValueError(f"{address} can be reached from other machines: set a token, or listen on tcp://127.0.0.1")
         self.contract, self.hand, self.max_clients = contract, hand, max_clients
+        terms = json.dumps({name: contract.get(name) for name in RELIED_ON}, sort_keys=True)
+        self._terms = hashlib.sha256(terms.encode()).hexdigest()
         self._new_session, self._token = new_session, token
         self._clients: OrderedDict[bytes, tuple[Session, float]] = OrderedDict()  # the longest silent one first
         self._answers = {
@@ -65,6 +71,8 @@ class Server:
         self.latency, self.refused, self.failed = Latencies(), 0, 0
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
+        # A client whose connection broke comes back under its name before the old connection is known to be dead.
+        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self._socket.setsockopt(zmq.MAXMSGSIZE, messages.LARGEST)  # a longer message ends its connection
         for option in (zmq.SNDHWM, zmq.RCVHWM):
             self._socket.setsockopt(option, QUEUED)
@@ -108,7 +116,8 @@ class Server:
             return self._reply(number, True, **self._answers[ask](client, message))
         except ValueError as error:
             self.refused += 1
-            return self._reply(number, False, error=str(error))
+            reason = getattr(error, "reason", "")
+            return self._reply(number, False, error=str(error), **({"reason": reason} if reason else {}))
         except Exception as error:  # a fault of ours: the others must be served on
             self.failed += 1
             _log.exception("a request failed")
@@ -158,23 +167,23 @@ class Server:
         session = self._clients[client][0] if client in self._clients else self._new_session()
         session.reset(q, target)
         self._remember(client, session)
-        return {}
+        return {"terms": self._terms}
 
     def _act(self, client: bytes, message: dict[str, Any]) -> dict[str, Any]:
-        known = ["ask", "q", "target", "command", "kind", "mode", "strength", "age", "released"]
-        messages.refuse_unknown(message, known)
+        messages.refuse_unknown(message, ["ask", "q", "target", "command", *DEFAULTS])
         if client not in self._clients:
-            raise ValueError("this client has no session (never reset, or silent for long): ask for a reset first")
+            why = "never reset, silent for long, or the server is new"
+            raise messages.Refused(f"this client has no session ({why}): ask for a reset first", messages.FORGOTTEN)
         joints = (self.hand.num_joints,)
         q, target = messages.array(message, "q", joints), messages.array(message, "target", joints)
-        how: dict[str, Any] = {"mode": messages.text(message, "mode", self.contract["modes"])}
-        how["age"] = messages.number(message, "age", 0, 3600)
+        how = DEFAULTS | {name: message[name] for name in DEFAULTS if name in message}
+        place(how["mode"], self.contract["modes"], "mode")
+        place(how["kind"], KINDS, "kind of command")
+        how |= {name: float(messages.array(how, name, ())) for name in ("strength", "age")}
+        how["released"] = messages.flag(how, "released")
         command = None
         if message.get("command") is not None:
-            how["kind"] = messages.text(message, "kind", KINDS)
             command = messages.array(message, "command", KINDS[how["kind"]].shape(self.hand))
-            how["strength"] = messages.number(message, "strength", 0, MOST_STRENGTH)
-            how["released"] = messages.flag(message, "released")
         session = self._clients[client][0]
         action, diagnostics = session.act(q, target, command, **how)
         self._remember(client, session)

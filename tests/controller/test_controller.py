@@ -299,16 +299,12 @@ def test_errors_name_what_exists(tiny, untrained, robot, tmp_path):
         robot.act(MIDDLE, MIDDLE, mode="spin")
     with pytest.raises(ValueError, match="unknown kind of command 'thought'; there is joints, keypoint_offsets, tip_"):
         robot.act(MIDDLE, MIDDLE, MIDDLE, kind="thought", strength=1)
-    with pytest.raises(ValueError, match=r"keypoint_offsets has shape \(8, 3\) \[m\], got shape \(4, 3\)"):
+    with pytest.raises(ValueError, match=r"keypoint_offsets \[m\] has shape \(8, 3\), got \(4, 3\)"):
         robot.act(MIDDLE, MIDDLE, np.zeros((4, 3)), kind="keypoint_offsets", strength=1)
-    with pytest.raises(ValueError, match=r"16 joints, got shape \(12,\)"):
+    with pytest.raises(ValueError, match=r"q \[rad\] of the allegro hand has shape \(16,\), got \(12,\)"):
         robot.act(MIDDLE[:12], MIDDLE)
-    with pytest.raises(ValueError, match="zero or more, got -1"):
-        robot.act(MIDDLE, MIDDLE, MIDDLE, alpha=-1)
     with pytest.raises(ValueError, match="as strength or as alpha: got 1 and 2"):
         robot.act(MIDDLE, MIDDLE, MIDDLE, strength=1, alpha=2)
-    with pytest.raises(ValueError, match="about a command, and there is none"):
-        robot.act(MIDDLE, MIDDLE, released=True)
     with pytest.raises(ValueError, match="at least 1 candidate, got 0"):
         Settings(candidates=0)
     with pytest.raises(ValueError, match=r"eta must be from 0 \(DDIM\) to 1 \(DDPM\), got 2"):

@@ -27,8 +27,8 @@ def _command(command, alpha=1.0):
 
 
 @jax.jit
-def _action(wanted, target=MIDDLE, safe=MIDDLE, events=0):
-    return safety.check_action(HAND, LIMITS, wanted, target, safe, events)
+def _action(wanted, target=MIDDLE, held=MIDDLE, events=0):
+    return safety.check_action(HAND, LIMITS, wanted, target, held, events)
 
 
 def test_a_good_tick_changes_nothing_and_says_nothing():
@@ -57,9 +57,23 @@ def test_a_reading_may_overshoot_the_limits_but_not_by_far():
         assert _reading(MIDDLE.at[3].set(border[3] + sign * 0.31), MIDDLE) == Event.BAD_READING
 
 
-@pytest.mark.parametrize(("age", "event"), [(0.0, 0), (0.1, 0), (0.11, Event.LATE), (jnp.nan, Event.LATE)])
-def test_a_reading_may_be_one_period_old(age, event):
-    assert _reading(MIDDLE, MIDDLE, jnp.float32(age)) == event
+@pytest.mark.parametrize("age", [0.0, 0.1, -0.002, -0.1])
+def test_a_reading_may_be_one_period_old_and_clocks_may_differ_by_as_much(age):
+    assert _reading(MIDDLE, MIDDLE, jnp.float32(age)) == 0
+
+
+@pytest.mark.parametrize("age", [0.11, -0.11, -3600.0, jnp.nan, jnp.inf, -jnp.inf])
+def test_an_older_reading_is_late_and_one_from_the_future_too(age):
+    assert _reading(MIDDLE, MIDDLE, jnp.float32(age)) == Event.LATE
+
+
+def test_what_is_held_is_in_force_or_the_last_that_was_let_out():
+    upper, safe = jnp.asarray(HAND.upper, jnp.float32), MIDDLE - 0.01
+    held = lambda target: safety.in_force(HAND, LIMITS, target, safe)
+    np.testing.assert_array_equal(held(MIDDLE + 0.02), MIDDLE + 0.02)
+    np.testing.assert_array_equal(held(upper + 0.2), upper)
+    for bad in (MIDDLE.at[3].set(jnp.nan), upper + 0.4):
+        np.testing.assert_array_equal(held(bad), safe)
 
 
 @pytest.mark.parametrize("value", NOT_FINITE)
@@ -114,7 +128,7 @@ def test_the_action_keeps_the_limits_and_the_largest_step():
 
 
 @pytest.mark.parametrize("event", [Event.BAD_READING, Event.LATE])
-def test_when_something_is_wrong_the_last_safe_target_is_held(event):
+def test_when_something_is_wrong_the_action_is_what_is_to_be_held(event):
     action, events = _action(MIDDLE + 0.1, MIDDLE * jnp.nan, MIDDLE - 0.01, jnp.int32(event))
     np.testing.assert_array_equal(action, MIDDLE - np.float32(0.01))
     assert events == event
@@ -128,7 +142,7 @@ def test_a_refused_command_does_not_stop_the_hand():
 
 @pytest.mark.parametrize("value", NOT_FINITE)
 def test_an_action_that_is_not_finite_is_not_let_out(value):
-    action, events = _action(MIDDLE.at[5].set(value), safe=MIDDLE - 0.01)
+    action, events = _action(MIDDLE.at[5].set(value), held=MIDDLE - 0.01)
     np.testing.assert_array_equal(action, MIDDLE - np.float32(0.01))
     assert events == Event.BAD_ACTION
 

@@ -10,6 +10,7 @@ from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.deploy import export
+from dexgen_jax.deploy.exported import Exported
 from dexgen_jax.deploy.server import Server
 
 
@@ -38,6 +39,22 @@ def file(controller, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def robot(file):
+    return Exported(file, kinds=("joints", "tip_positions"))
+
+
+@pytest.fixture(scope="session")
+def graph(controller, tmp_path_factory):
+    """The controller as an ONNX file."""
+    pytest.importorskip("onnx")
+    from dexgen_jax.deploy import onnx_file
+
+    path = tmp_path_factory.mktemp("onnx") / "controller.onnx"
+    onnx_file.write(controller, path)
+    return path
+
+
 @pytest.fixture
 def sessions():
     return []
@@ -45,25 +62,32 @@ def sessions():
 
 @pytest.fixture
 def serve(sessions):
-    """`serve(token=...)`: a server in a thread of its own, stopped at the end; its sessions gather in `sessions`."""
-    running = []
+    """`serve(token=...)`: a server in a thread of its own, stopped at the end; its sessions gather in `sessions`.
+
+    `serve.stop(server)` stops one before.
+    """
+    running = {}
 
     def new_session():
         sessions.append(counting_session.CountingSession())
         return sessions[-1]
 
-    def start(**settings):
-        contract = {"modes": ["default", "free_motion"]}
+    def start(contract=counting_session.CONTRACT, **settings):
         settings = {"address": "tcp://127.0.0.1:*", **settings}
         server, over = Server(contract, counting_session.HAND, new_session, **settings), threading.Event()
         thread = threading.Thread(target=server.serve, args=(over.is_set,))
         thread.start()
-        running.append((server, over, thread))
+        running[server] = over, thread
         return server
 
-    yield start
-    for server, over, thread in running:
+    def stop(server):
+        over, thread = running.pop(server)
         over.set()
         thread.join(10)
         assert not thread.is_alive()
         server.close()
+
+    start.stop = stop
+    yield start
+    for server in list(running):
+        stop(server)

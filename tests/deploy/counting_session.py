@@ -7,6 +7,7 @@ from dexgen_jax.hand import allegro
 
 HAND = allegro.load()
 MIDDLE = ((HAND.lower + HAND.upper) / 2).astype(np.float32)
+CONTRACT = {"modes": ["default", "free_motion"]}
 TOKEN = "open sesame, open sesame"
 
 

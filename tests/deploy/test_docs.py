@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from snippets import ROOT, python_blocks
 
-from dexgen_jax.deploy import client, contract, exported, loop, onnx_file
+from dexgen_jax.deploy import client, contract, exported, loop
 from dexgen_jax.deploy.server import Server
 
 
@@ -36,12 +36,12 @@ def address(controller):
 
 
 @pytest.fixture
-def folder(controller, file, tmp_path, monkeypatch):
+def folder(controller, file, graph, tmp_path, monkeypatch):
     """A working directory with the files that the page names."""
     controller.save(tmp_path / "runs" / "demo" / "controller")
     shutil.copy(file, tmp_path / "controller.zip")
     shutil.copy(exported.__file__, tmp_path / "exported.py")
-    onnx_file.write(controller, tmp_path / "controller.onnx")
+    shutil.copy(graph, tmp_path / "controller.onnx")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path

@@ -42,6 +42,17 @@ def test_what_is_not_a_map_of_plain_values_is_refused(payload, words):
         messages.decode(payload)
 
 
+def test_numbers_that_are_wrong_are_for_the_tick_to_judge():
+    got = messages.array({"q": [float("nan"), -float("inf"), 1e39, 7]}, "q", (4,))
+    np.testing.assert_array_equal(got, np.float32([np.nan, -np.inf, np.inf, 7]))
+
+
+def test_what_cannot_be_sent_is_not():
+    for value in (1j, np.array([1j]), object(), np.datetime64("2026-01-01")):
+        with pytest.raises(ValueError, match="only numbers, text, flags and lists of them can be sent"):
+            messages.encode({"q": value})
+
+
 @pytest.mark.parametrize(
     "value, words",
     [
@@ -53,9 +64,6 @@ def test_what_is_not_a_map_of_plain_values_is_refused(payload, words):
         ([[1, 2, 3], [4, 5, [6]]], "must hold numbers, got a list"),
         ([[1, 2, 3], [4, 5, "6"]], "must hold numbers, got '6'"),
         ([[1, 2, 3], [4, 5, True]], "must hold numbers, got True"),
-        ([[1, 2, 3], [4, 5, float("nan")]], "finite numbers of 32 bits, got nan"),
-        ([[1, 2, 3], [4, 5, -float("inf")]], "got -inf"),
-        ([[1, 2, 3], [4, 5, 1e39]], "got 1e[+]39"),
     ],
 )
 def test_an_array_of_anything_else_is_refused_by_name(value, words):
@@ -66,8 +74,8 @@ def test_an_array_of_anything_else_is_refused_by_name(value, words):
 def test_errors_name_field_limit_and_choices():
     with pytest.raises(ValueError, match="field q is missing"):
         messages.array({}, "q", (2,))
-    with pytest.raises(ValueError, match="strength must be from 0 to 10, got 11"):
-        messages.number({"strength": 11}, "strength", 0, 10)
+    with pytest.raises(ValueError, match="strength must hold numbers, got a list"):
+        messages.array({"strength": [1.0]}, "strength", ())
     with pytest.raises(ValueError, match="mode must be one of a, b, got 'c'"):
         messages.text({"mode": "c"}, "mode", ("a", "b"))
     with pytest.raises(ValueError, match="mode must be one of a, b, got a list"):

