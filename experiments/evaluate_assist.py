@@ -15,10 +15,6 @@ import launch
 from expert_files import build_env, load_expert
 from ml_collections import ConfigDict
 
-from dexgen_jax import pretrained
-from dexgen_jax.controller.controller import Controller, Settings
-from dexgen_jax.controller.listening import ListeningConfig
-from dexgen_jax.defaults import override
 from dexgen_jax.evaluation import assist, operators, report
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog, atomic_write
@@ -29,12 +25,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     check(config)
     expert, env_config = load_expert(config)
     env = build_env(env_config)
-    listening = override(ListeningConfig(), config.listening.to_dict())
-    settings = Settings(
-        config.candidates, temperature=config.temperature, guided=config.guided, listening=listening
-    )
-    folder = pretrained.find("controller", config.controller, log.run_dir)
-    controller = Controller.from_pretrained(folder, settings=settings)
+    controller = files.load_controller(config, log.run_dir)
+    settings = controller.settings
     mode, steps = controller.model.mode_index(config.mode), round(config.seconds * CONTROL_HZ)
     spoiled = {name: operators.parse(name) for name in (*config.references, *config.operators)}
     plan = cases(config)
@@ -45,7 +37,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         help_given = {
             assist.ALONE: lambda: None,
             assist.LOW_PASSED: assist.low_pass,
-            assist.TURNED_DOWN: lambda: assist.turn_down(listening),
+            assist.TURNED_DOWN: lambda: assist.turn_down(settings.listening),
             assist.CONTROLLER: lambda: assist.controller_helper(controller.model, weights, mode, settings),
         }[helper]()
         policy = lambda obs, key: expert.act(obs)

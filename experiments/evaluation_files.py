@@ -16,7 +16,9 @@ from flax import serialization
 from ml_collections import ConfigDict
 
 from dexgen_jax import pretrained
-from dexgen_jax.controller.controller import Controller
+from dexgen_jax.controller.controller import Controller, Settings
+from dexgen_jax.controller.listening import ListeningConfig
+from dexgen_jax.defaults import override
 from dexgen_jax.envs.registry import Env
 from dexgen_jax.evaluation import assist, report
 from dexgen_jax.objects.shapes import ObjectParams
@@ -32,6 +34,13 @@ CURVES = (  # stage, title, metrics, logarithmic
     ("expert", "Expert: drops per minute", ("drops_per_minute",), False),
     ("controller", "Controller: loss", ("denoising", "inverse_dynamics"), True),
 )
+
+
+def load_controller(config: ConfigDict, run_dir: Path) -> Controller:
+    """The controller that is evaluated, with the settings of the config."""
+    listening = override(ListeningConfig(), config.listening.to_dict())
+    settings = Settings(config.candidates, temperature=config.temperature, guided=config.guided, listening=listening)
+    return Controller.from_pretrained(pretrained.find("controller", config.controller, run_dir), settings=settings)
 
 
 def read_rows(folder: Path) -> Rows:

@@ -20,6 +20,7 @@ LEAVES = {
 }
 # Modules that may touch files, the clock and the screen: package/module, or a whole package or leaf.
 HOST = (
+    "__init__",
     *("grasps/library", "dataset/store", "dataset/lerobot", "evaluation/report", "deploy", "viz"),
     *("run_log", "checkpoints"),
 )

@@ -225,7 +225,7 @@ class Controller:
 
         `command` is of one `kind` of `commands.KINDS`, measured from `target`; without it the prior moves the hand. How
         much it is heard is said once, as `strength` (lambda = 2 alpha s^2, unitless; 1 if nothing is said, which is as
-        much as the command's steadiness deserves) or as the paper's `alpha` [1/m^2]. `released` without a command keeps
+        far as the operator can be believed) or as the paper's `alpha` [1/m^2]. `released` without a command keeps
         the targets in force. Wrong numbers are answered in `Diagnostics.events`; what is no number, or of another
         shape, or a name that does not exist, is a ValueError and changes nothing, see docs/deploy.md.
         """

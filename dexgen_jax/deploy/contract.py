@@ -98,7 +98,7 @@ def input_fields(controller: Controller) -> dict[str, Field]:
         "age": Field((), "float32", "age of the reading [s]"),
         **command,
         "mode": Field((), "int32", "place of the mode's name in `modes`"),
-        "strength": Field((), "float32", "how much the command is heard: 0 not at all, 1 as it deserves"),
+        "strength": Field((), "float32", "how much the command is heard: 0 not at all, 1 as far as it is believed"),
         "released": Field((), "bool", "off switch: the command's joint targets go straight through"),
         "key": Field((2,), "uint32", "random bits, fresh in every tick"),
     }

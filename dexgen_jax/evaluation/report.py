@@ -164,7 +164,7 @@ _PLANE = (
 )
 _NOTE = (
     "Small print beside a number is its 95% interval, from the count alone (exact Poisson). After a drop the hand gets "
-    "a fresh grasp. Strength 1 listens to an operator as much as the steadiness of its commands deserves; at 0 the "
+    "a fresh grasp. At strength 1 an operator is heard as far as it can be believed; at 0 the "
     "controller moves as it likes. Follows: the correlation of the joint targets' changes with those that the clean "
     "expert wanted, over 1 s. Overruled: the share of ticks in which the targets moved against the command. All rows "
     "begin from the same grasps, goals and directions of gravity. The strength is chosen in the even environments (the "

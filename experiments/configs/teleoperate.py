@@ -19,7 +19,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.rate_hz = 10.0  # ticks a second
     config.seconds = SIZES[size]["seconds"]  # s
 
-    config.strength = 1.0  # how much the operator is heard: 1 is as much as its steadiness deserves
+    config.strength = 1.0  # how much the operator is heard: 1 is as far as it can be believed
     config.released = False  # off switch: commands go straight to the hand
     config.amplitude = 0.3  # rad of the operator's wave around the grasp
     config.period = 4.0  # s of one wave
