@@ -72,7 +72,7 @@ def serve(sessions):
         sessions.append(counting_session.CountingSession())
         return sessions[-1]
 
-    def start(contract=counting_session.CONTRACT, **settings):
+    def start(contract=counting_session.CONTRACT, new_session=new_session, **settings):
         settings = {"address": "tcp://127.0.0.1:*", **settings}
         server, over = Server(contract, counting_session.HAND, new_session, **settings), threading.Event()
         thread = threading.Thread(target=server.serve, args=(over.is_set,))

@@ -9,6 +9,10 @@ HAND = allegro.load()
 MIDDLE = ((HAND.lower + HAND.upper) / 2).astype(np.float32)
 CONTRACT = {"modes": ["default", "free_motion"]}
 TOKEN = "open sesame, open sesame"
+DIAGNOSTICS = Diagnostics(
+    motion=np.zeros((2, 8, 3)), distance=0.25, overruled=0.5, spread=0.0, alpha=1.0, strength=0.1, doubt=0.001,
+    events=33,
+)
 
 
 class CountingSession:
@@ -22,7 +26,4 @@ class CountingSession:
 
     def act(self, q, target, command, **how):
         self.acts.append((q, target, command, how))
-        return target + np.float32(0.001) * len(self.acts), Diagnostics(
-            motion=np.zeros((2, 8, 3)), distance=0.25, overruled=0.5, spread=0.0, alpha=1.0, strength=0.1, doubt=0.001,
-            events=33,
-        )
+        return target + np.float32(0.001) * len(self.acts), DIAGNOSTICS

@@ -1,8 +1,11 @@
 """What a robot's loop meets when its server goes and comes back, or their connection breaks."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
-from counting_session import CONTRACT, MIDDLE
+from counting_session import CONTRACT, DIAGNOSTICS, MIDDLE
 from test_loop import FakeClock, FakeRobot
 
 from dexgen_jax.deploy import loop
@@ -88,3 +91,41 @@ def test_before_the_first_reset_nothing_is_asked(serve, sessions):
     with Client(serve().address) as client, pytest.raises(RuntimeError, match=r"call reset\(q\) before the first act"):
         client.act(MIDDLE, MIDDLE)
     assert not sessions
+
+
+class Forgetful:
+    """A session that keeps nothing, so that what grows is the server's or the client's."""
+
+    def reset(self, q, target):
+        pass
+
+    def act(self, q, target, command, **how):
+        return target, DIAGNOSTICS
+
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@pytest.mark.parametrize("ticks", [2_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+def test_ten_restarts_in_a_long_run_stop_nothing_and_leave_nothing_behind(ticks, serve):
+    """Server and client share this process, so its memory is that of both sides; the robot keeps nothing either."""
+    server, memory, count = serve(new_session=Forgetful), [], 0
+
+    def decide(q, target):
+        nonlocal server, count
+        count += 1
+        if count % (ticks // 10) == 0:
+            memory.append(resident_mb())
+            serve.stop(server)
+            server = serve(address=server.address, new_session=Forgetful)
+        return client.act(q, target, target)[0]
+
+    robot = FakeRobot(FakeClock(), [MIDDLE])
+    robot.set_targets = lambda target: None
+    with Client(server.address, timeout_s=10) as client:
+        client.reset(MIDDLE)
+        account = loop.run(robot, decide, MIDDLE, 10, ticks, clock=robot.clock)
+    print(f"resident at each restart [MB]: {memory}")
+    assert account.ticks == ticks and account.summary()["held"] == {loop.FORGOTTEN: 10}
+    assert memory[-1] - memory[1] < 5
