@@ -5,7 +5,7 @@ Command: python experiments/evaluate_assist.py --config=experiments/configs/eval
 
 Measured on 2 cores:
     smoke   40 s
-    laptop  3.8 min; with the noisy operator 7.1 times the hold time (4.1 to 13.5), see the README's table
+    laptop  not timed since operators are weighed; four to five minutes are likely
     gpu     never run
 """
 
