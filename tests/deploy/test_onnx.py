@@ -104,7 +104,8 @@ def test_with_onnxruntime_and_numpy_alone_a_hundred_actions_are_the_same(graph, 
 
 def test_candidates_and_ddpm_draw_more_and_are_the_same(controller, tmp_path):
     """Here the key is real, and the noise is what the walk, done with numbers, sees JAX draw."""
-    many = Controller(controller.model, controller.weights, settings=control.Settings(candidates=3, eta=0.5, guided=True))
+    settings = control.Settings(candidates=3, eta=0.5, guided=True)
+    many = Controller(controller.model, controller.weights, settings=settings)
     terms = onnx_file.write(many, tmp_path / "many.onnx")
     names = [name for name in terms["inputs"] if name.startswith("noise")]
     assert names == ["noise", "noise_1", "noise_2"]  # the start and two steps
