@@ -84,6 +84,7 @@ def cases(config: ConfigDict) -> list[files.Case]:
 
 def check(config: ConfigDict) -> None:
     """Refuses settings that would fail only after all rows have been simulated."""
+    files.settings(config)
     if not any(strength > 0 for strength in config.strengths):
         raise ValueError(f"config.strengths is {config.strengths}: help needs a strength above 0")
     for name in config.film.operators:

@@ -38,9 +38,14 @@ CURVES = (  # stage, title, metrics, logarithmic
 
 def load_controller(config: ConfigDict, run_dir: Path) -> Controller:
     """The controller that is evaluated, with the settings of the config."""
+    folder = pretrained.find("controller", config.controller, run_dir)
+    return Controller.from_pretrained(folder, settings=settings(config))
+
+
+def settings(config: ConfigDict) -> Settings:
+    """How the controller is used; raises ValueError for what cannot be."""
     listening = override(ListeningConfig(), config.listening.to_dict())
-    settings = Settings(config.candidates, temperature=config.temperature, guided=config.guided, listening=listening)
-    return Controller.from_pretrained(pretrained.find("controller", config.controller, run_dir), settings=settings)
+    return Settings(config.candidates, temperature=config.temperature, guided=config.guided, listening=listening)
 
 
 def read_rows(folder: Path) -> Rows:

@@ -58,10 +58,9 @@ class Settings:
             raise ValueError("a distance or restraints of your own bend the motion: they need guided=True")
 
 
-
 @struct.dataclass
 class State:
-    """What one hand remembers from tick to tick: the last H good readings, oldest first, and more."""
+    """What one hand remembers from tick to tick: the last H good readings, oldest first, and its operator."""
 
     q: jax.Array  # (H, n) rad
     target: jax.Array  # (H, n) rad

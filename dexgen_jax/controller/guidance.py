@@ -94,11 +94,6 @@ def pull(
     return jnp.where(alpha > 0, clean - rate[..., None] * gradient, clean)
 
 
-def spread(offset_std: jax.Array) -> jax.Array:
-    """Returns s () [m], the root mean square of the normaliser's scale `offset_std` (T,) [m]."""
-    return jnp.sqrt(jnp.mean(offset_std**2))
-
-
 def strength(alpha: jax.Array | float, offset_std: jax.Array) -> jax.Array:
     """Returns lambda = 2 alpha s^2 (unitless): the command's precision, where a unit normal prior has 1.
 

@@ -14,9 +14,9 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dexgen_jax.controller.commands import Command
+from dexgen_jax.hand import kinematics
 from dexgen_jax.hand.description import Hand
 
 
@@ -72,15 +72,5 @@ def weigh(own: jax.Array, wanted: jax.Array, strength: jax.Array, weight: jax.Ar
 
 def joint_weight(hand: Hand, command: Command) -> jax.Array:
     """Returns how much a command speaks of each joint (n,): as much as of the keypoint it counts most that it moves."""
-    return jnp.max(jnp.asarray(_moves(hand), command.weight.dtype) * command.weight[None], axis=1)
-
-
-def _moves(hand: Hand) -> np.ndarray:
-    """Which joints (n,) move which keypoints (K,): bool, those between the palm and the keypoint's body."""
-    chain, moves = hand.chain, np.zeros((hand.num_joints, hand.num_keypoints), bool)
-    for keypoint, body in enumerate(chain.keypoint_body):
-        while body != 0:
-            if np.any(chain.axis[body]):
-                moves[chain.joint[body], keypoint] = True
-            body = chain.parent[body]
-    return moves
+    moves = jnp.asarray(kinematics.joints_that_move(hand), command.weight.dtype)
+    return jnp.max(moves * command.weight[None], axis=1)

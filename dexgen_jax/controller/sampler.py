@@ -12,8 +12,8 @@ from dexgen_jax.controller.model import Model, Weights
 PredictNoise = Callable[[jax.Array, jax.Array], jax.Array]  # noisy (T, K, 3), number of the step -> noise
 Guide = Callable[[jax.Array, jax.Array], jax.Array]  # clean estimate (T, K, 3), its variance () -> a better estimate
 
-# Standard deviation of the noise that a controller starts sampling from. At 1, as in the paper, the hand wanders by
-# more than an operator's wish; 0 has no chance in it.
+# Standard deviation of the noise that a controller starts sampling from. At 1, as in the paper, the drawn action is
+# further from the recorded one, and drops are more: docs/guidance.md.
 TEMPERATURE = 0.3
 MOST_UNROLLED = 12  # sampling steps; compile time grows with them
 

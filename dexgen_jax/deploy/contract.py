@@ -13,7 +13,7 @@ from dexgen_jax.controller.commands import KINDS
 from dexgen_jax.controller.controller import Controller
 from dexgen_jax.controller.safety import Event
 
-FORMAT, VERSION = "dexgen_jax controller", 2  # 2: commands are measured from the joint targets in force
+FORMAT, VERSION = "dexgen_jax controller", 3  # 3: operators are weighed, and `doubt` is all that is remembered of them
 
 
 @dataclasses.dataclass(frozen=True)

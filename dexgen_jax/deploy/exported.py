@@ -19,7 +19,7 @@ import jax
 import jax.export
 import numpy as np
 
-FORMAT, VERSION = "dexgen_jax controller", 2
+FORMAT, VERSION = "dexgen_jax controller", 3
 
 
 class Exported:

@@ -114,16 +114,16 @@ def simulate(env: Env, policy: Policy, operator: Operator, key: jax.Array, num_e
     key_start, key_steps = jax.random.split(key)
     scale, lower, upper = env.config.action_scale, env.hand.lower, env.hand.upper
 
-    def assisted(memory: Any, state: State, wish: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
-        q, target = state.info[sensor], state.info["target"]
-        command = jnp.clip(target + scale * wish, lower, upper)
-        aim, memory = helper.act(memory, q, target, command, strength, key)
-        chex.assert_equal_shape([aim, target])
-        return (aim - target) / scale, memory
-
     def change(target: jax.Array, action: jax.Array) -> jax.Array:
         """What an action would make of the joint targets (n,) [rad], within their limits."""
         return jnp.clip(target + scale * jnp.clip(action, -1, 1), lower, upper) - target
+
+    def assisted(memory: Any, state: State, wish: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
+        q, target = state.info[sensor], state.info["target"]
+        command = target + change(target, wish)
+        aim, memory = helper.act(memory, q, target, command, strength, key)
+        chex.assert_equal_shape([aim, target])
+        return (aim - target) / scale, memory
 
     def begin(state: State) -> Any:
         return helper.reset(state.info[sensor], state.info["target"]) if helper else ()

@@ -3,6 +3,7 @@
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dexgen_jax.hand import rotation
 from dexgen_jax.hand.description import Hand
@@ -46,6 +47,17 @@ def capsule_ends(hand: Hand, q: jax.Array) -> jax.Array:
 def keypoint_jacobian(hand: Hand, q: jax.Array) -> jax.Array:
     """Returns d keypoints / d q, (K, 3, n) [m/rad]."""
     return jax.jacfwd(lambda joints: keypoints(hand, joints))(q)
+
+
+def joints_that_move(hand: Hand) -> np.ndarray:
+    """Returns which joints (n, K) bool move which keypoints: those between the palm and the keypoint's body."""
+    chain, moves = hand.chain, np.zeros((hand.num_joints, hand.num_keypoints), bool)
+    for keypoint, body in enumerate(chain.keypoint_body):
+        while body != 0:
+            if np.any(chain.axis[body]):
+                moves[chain.joint[body], keypoint] = True
+            body = chain.parent[body]
+    return moves
 
 
 def inverse_kinematics(
