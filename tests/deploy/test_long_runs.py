@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
 from counting_session import CONTRACT, DIAGNOSTICS, MIDDLE
 from test_loop import FakeClock, FakeRobot
 
@@ -23,13 +24,20 @@ def drive(client, robot, before=lambda tick: None, ticks=8):
     return loop.run(robot, decide, MIDDLE, 10, ticks, clock=robot.clock)
 
 
+def gone(serve, server, client):
+    """Stops the server and waits until the client has noticed: what it writes before that is lost with the server."""
+    serve.stop(server)
+    while client._socket.poll(1, zmq.POLLOUT):
+        pass
+
+
 def test_a_restarted_server_costs_one_tick_and_knows_the_hand_again(serve, sessions):
     server = serve()
 
     def restart(tick):
         nonlocal server
         if tick == 3:
-            serve.stop(server)
+            gone(serve, server, client)
             server = serve(address=server.address)
 
     robot = FakeRobot(FakeClock(), [MIDDLE + np.float32(0.01) * tick for tick in range(8)])
@@ -50,7 +58,7 @@ def test_a_server_that_is_away_costs_only_the_ticks_until_it_is_back(serve):
     def go_and_come(tick):
         nonlocal server
         if tick == 3:
-            serve.stop(server)
+            gone(serve, server, client)
         if tick == 5:
             server, client.timeout_s = serve(address=server.address), 10
 
@@ -76,7 +84,7 @@ def test_a_server_that_comes_back_with_other_joints_moves_nothing(serve, session
     server = serve()
     with Client(server.address, timeout_s=10) as client:
         client.reset(MIDDLE)
-        serve.stop(server)
+        gone(serve, server, client)
         serve({**CONTRACT, "joints": {"names": ["others"]}}, address=server.address)
         with pytest.raises(ValueError, match="came back with a controller for other joints.*then call reset"):
             client.act(MIDDLE, MIDDLE)
@@ -117,7 +125,7 @@ def test_ten_restarts_in_a_long_run_stop_nothing_and_leave_nothing_behind(ticks,
         count += 1
         if count % (ticks // 10) == 0:
             memory.append(resident_mb())
-            serve.stop(server)
+            gone(serve, server, client)
             server = serve(address=server.address, new_session=Forgetful)
         return client.act(q, target, target)[0]
 
