@@ -1,12 +1,17 @@
 """The robot's side of the policy server: asks for joint targets and gives up in time. Needs numpy, pyzmq and msgpack.
 
 A late answer is dropped, never used for a later question. The client has a name of its own, so a broken connection
-costs nothing but time; a server that was restarted, or has forgotten it, is told anew where the hand is.
+costs nothing but time; a server that was restarted, or has forgotten it, is told anew where the hand is. Threads may
+share a client, and wait for each other; a forked process needs one of its own.
 """
 
+import contextlib
 import math
+import os
+import threading
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +30,7 @@ class Client:
         self._hello = {"version": messages.VERSION} | ({} if token is None else {"token": token})
         self._terms: str | None = None  # of the controller that it was reset with
         self._name = uuid.uuid4().hex.encode()  # nobody else can guess it, or take its place
+        self._process, self._asking = os.getpid(), threading.Lock()
         self._context = zmq.Context()
         self._socket = self._connect()
 
@@ -69,7 +75,7 @@ class Client:
 
     def close(self) -> None:
         """Gives the place at the server back, if it is there to hear it; a second time does nothing."""
-        if self._socket.closed:
+        if self._socket.closed or os.getpid() != self._process:
             return
         try:
             self._ask("leave")
@@ -108,19 +114,35 @@ class Client:
             )
 
     def _ask(self, ask: str, latest: float | None = None, **fields: Any) -> dict[str, Any]:
-        self._number += 1
         latest = time.monotonic() + self.timeout_s if latest is None else latest
-        self._wait(zmq.POLLOUT, latest)
-        self._socket.send(messages.encode({**self._hello, "id": self._number, "ask": ask, **fields}))
-        while True:
-            self._wait(zmq.POLLIN, latest)
-            reply = messages.decode(self._socket.recv())
-            if reply.get("id") != self._number:
-                continue  # the answer to a question that was given up
-            if not reply.get("ok"):
-                error = f"the server at {self.address} refuses: {reply.get('error')}"
-                raise messages.Refused(error, reply.get("reason", ""))
-            return reply
+        with self._one_at_a_time(latest):
+            self._number += 1
+            self._wait(zmq.POLLOUT, latest)
+            self._socket.send(messages.encode({**self._hello, "id": self._number, "ask": ask, **fields}))
+            while True:
+                self._wait(zmq.POLLIN, latest)
+                reply = messages.decode(self._socket.recv())
+                if reply.get("id") == self._number:  # and not the answer to a question that was given up
+                    break
+        if not reply.get("ok"):
+            error = f"the server at {self.address} refuses: {reply.get('error')}"
+            raise messages.Refused(error, reply.get("reason", ""))
+        return reply
+
+    @contextlib.contextmanager
+    def _one_at_a_time(self, latest: float) -> Iterator[None]:
+        """ZeroMQ's sockets serve one thread at a time, and only the process that made them."""
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                f"this client was made by process {self._process}, and this is {os.getpid()}, forked from it: "
+                "make a Client here"
+            )
+        if not self._asking.acquire(timeout=max(latest - time.monotonic(), 0)):
+            raise TimeoutError(f"another thread waits for {self.address}, and did so for {self.timeout_s:g} s")
+        try:
+            yield
+        finally:
+            self._asking.release()
 
     def _wait(self, event: int, latest: float) -> None:
         if not self._socket.poll(max(math.ceil(1e3 * (latest - time.monotonic())), 0), event):
