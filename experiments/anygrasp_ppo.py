@@ -10,6 +10,7 @@ With --config.play=True it trains nothing, and films the run's expert, or that i
 import dataclasses
 from pathlib import Path
 
+import artefacts
 import jax
 import jax.numpy as jnp
 import launch
@@ -38,7 +39,9 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     done = checkpoints.latest_step() or 0
     state = checkpoints.restore(loop.template) if done else loop.create(jax.random.PRNGKey(config.seed))
     if config.start_from != "none" and not done:
-        state = training.start_from(state, networks.Expert.from_pretrained(config.start_from))
+        state = training.start_from(state, networks.Expert.from_pretrained(
+            artefacts.folder(config, "expert", config.start_from), artefacts.hand(config)
+        ))
     per_iteration = settings.num_envs * settings.horizon
     with log.progress("training expert", config.iterations * per_iteration, "steps", done * per_iteration) as bar:
         waiting = []
@@ -65,7 +68,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 def present(state: ppo.TrainState, actor_critic: networks.ActorCritic, env: registry.Env, task: str) -> networks.Expert:
     """The expert that a training has made so far, on one device."""
     params, stats = jax.tree.map(jnp.asarray, jax.device_get((state.params, state.stats)))
-    return networks.Expert.of(actor_critic, params, stats, dataclasses.asdict(env.config), task)
+    return networks.Expert.of(actor_critic, params, stats, dataclasses.asdict(env.config), task, env.hand.name)
 
 
 def score(env: registry.Env, expert: networks.Expert, config: ConfigDict) -> dict[str, dict]:

@@ -8,6 +8,7 @@ Command: python experiments/evaluate_assist.py --config=experiments/configs/eval
 
 import functools
 
+import artefacts
 import evaluation_files as files
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     check(config)
     expert, env_config = load_expert(config)
     env = build_env(env_config)
-    controller = files.load_controller(config, log.run_dir)
+    controller = artefacts.controller(config, settings=files.settings(config))
     settings = controller.settings
     mode, steps = controller.model.mode_index(config.mode), round(config.seconds * CONTROL_HZ)
     spoiled = {name: operators.parse(name) for name in (*config.references, *config.operators)}
@@ -63,8 +64,9 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     compared = {name: assist.compare(groups[name]) for name in config.operators}
     scene, look = env.engine.scene, config.film
     best = {name: compared[name]["best_strength"] for name in look.operators}
+    elsewhere = None if config.expert == "run" else artefacts.folder(config, "expert")
     page = report.Report(
-        rows=rows, comparisons=compared, curves=files.learning_curves(log.run_dir, config.expert),
+        rows=rows, comparisons=compared, curves=files.learning_curves(log.run_dir, elsewhere),
         films=[files.film_of(log.folder, scene, name, best[name], look) for name in look.operators],
         facts=files.facts(config, env, controller), listings=files.listings(log.run_dir),
     )  # fmt: skip

@@ -8,6 +8,7 @@ Command: python experiments/evaluate_expert.py --config=experiments/configs/eval
 
 import sys
 
+import artefacts
 import evaluation_files as files
 import jax
 import launch
@@ -45,7 +46,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         print(minutes, file=sys.stderr)  # the last line of the output is the result
         atomic_write(log.folder / f"minutes_{which.replace(',', '_')}.md", minutes)
         atomic_write(log.folder / "scores.json", to_json(scores, indent=2) + "\n")
-    if curves := files.learning_curves(log.run_dir, config.expert):
+    elsewhere = None if config.expert == "run" else artefacts.folder(config, "expert")
+    if curves := files.learning_curves(log.run_dir, elsewhere):
         atomic_write(log.folder / "curve.svg", plots.learning(curves))
     env = build_env(ConfigDict({**env_config.to_dict(), "objects": config.sets[0]}))
     look = film.Look(config.film.width, config.film.height, seconds=config.film.seconds)

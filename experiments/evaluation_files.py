@@ -15,7 +15,6 @@ import numpy as np
 from flax import serialization
 from ml_collections import ConfigDict
 
-from dexgen_jax import pretrained
 from dexgen_jax.controller.controller import Controller, Settings
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.defaults import override
@@ -34,12 +33,6 @@ CURVES = (  # stage, title, metrics, logarithmic
     ("expert", "Expert: drops per minute", ("drops_per_minute",), False),
     ("controller", "Controller: loss", ("denoising", "inverse_dynamics"), True),
 )
-
-
-def load_controller(config: ConfigDict, run_dir: Path) -> Controller:
-    """The controller that is evaluated, with the settings of the config."""
-    folder = pretrained.find("controller", config.controller, run_dir)
-    return Controller.from_pretrained(folder, settings=settings(config))
 
 
 def settings(config: ConfigDict) -> Settings:
@@ -105,12 +98,11 @@ def film_of(folder: Path, scene: Scene, operator: str, strength: float, look: Co
     )  # fmt: skip
 
 
-def learning_curves(run_dir: Path, expert: str = "run") -> list[plots.Curve]:
+def learning_curves(run_dir: Path, expert: Path | None = None) -> list[plots.Curve]:
     """The curves that this run's metrics hold; an `expert` from elsewhere brings its own beside its weights."""
     curves = []
-    of_expert = run_dir if expert == "run" else pretrained.find("expert", expert)
     for stage, title, names, log in CURVES:
-        folder = of_expert if stage == "expert" else run_dir
+        folder = expert if expert and stage == "expert" else run_dir
         lines = read_metrics(folder, stage) if (folder / METRICS_FILE).exists() else []
         found = {
             name: tuple(np.array([[line["step"], line[name]] for line in lines if line.get(name) is not None]).T)

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import artefacts
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from dexgen_jax import envs, pretrained
+from dexgen_jax import envs
 from dexgen_jax.envs import free_motion, registry
 from dexgen_jax.envs.history import History
 from dexgen_jax.evaluation import assist, operators
@@ -20,8 +21,8 @@ from dexgen_jax.viz import film, video
 def build_env(config: ConfigDict) -> registry.Env:
     """The environment a stage's config describes, with the grasps of its run folder or those it names."""
     env = envs.load(
-        config.get("task", "anygrasp"), config.objects, pretrained.find("grasps", config.grasps, config.run_dir),
-        config.env.to_dict(), graph=config.graph.to_dict(), backend=config.engine, threads=config.threads,
+        config.get("task", "anygrasp"), config.objects, artefacts.folder(config, "grasps"), config.env.to_dict(),
+        hand=artefacts.hand(config).name, graph=config.graph.to_dict(), backend=config.engine, threads=config.threads,
     )  # fmt: skip
     rows = config.get("network", {}).get("history", 0)
     return History(env, rows) if rows else env
@@ -29,7 +30,7 @@ def build_env(config: ConfigDict) -> registry.Env:
 
 def load_expert(config: ConfigDict) -> tuple[Expert, ConfigDict]:
     """The expert a stage uses, and the stage's config with the task it was trained in, changed by `config.env`."""
-    expert = Expert.from_pretrained(pretrained.find("expert", config.expert, config.run_dir))
+    expert = artefacts.expert(config)
     env = ConfigDict(expert.config["made"])
     with env.ignore_type():
         env.update(config.env)

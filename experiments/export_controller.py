@@ -10,11 +10,11 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
+import artefacts
 import launch
 from ml_collections import ConfigDict
 
-from dexgen_jax import pretrained
-from dexgen_jax.controller.controller import Controller, Settings
+from dexgen_jax.controller.controller import Settings
 from dexgen_jax.deploy import check, export
 from dexgen_jax.run_log import RunLog
 
@@ -26,8 +26,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     if config.onnx and not all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
         raise ValueError("ONNX needs packages that are not installed: pip install 'dexgen_jax[onnx]'")
     settings = Settings(config.candidates, config.eta, config.temperature, config.guided)
-    folder = pretrained.find("controller", config.controller, config.run_dir)
-    controller = Controller.from_pretrained(folder, settings=settings)
+    controller = artefacts.controller(config, settings=settings)
     path = log.folder / "controller.zip"
     terms = export.write(controller, path)
     files = {"zip": describe(path, check.difference_of_zip(controller, path))}

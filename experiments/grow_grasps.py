@@ -9,6 +9,7 @@ Command: python experiments/grow_grasps.py --config=experiments/configs/grow_gra
 import zlib
 from pathlib import Path
 
+import artefacts
 import grasp_report
 import jax
 import launch
@@ -17,7 +18,6 @@ from ml_collections import ConfigDict
 from dexgen_jax.defaults import override
 from dexgen_jax.grasps import growth, library
 from dexgen_jax.grasps.library import ObjectGrasps
-from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics import engine as engines
 from dexgen_jax.run_log import RunLog, atomic_write
@@ -27,7 +27,7 @@ FIRST_BATCHES = 10  # before an object is judged: search needs some grasps to st
 
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Grows every object's file to `grasps_per_object`; a file already begun is continued."""
-    hand, names = allegro.load(), catalog.names(config.objects)
+    hand, names = artefacts.hand(config), catalog.names(config.objects)
     folder, size = Path(config.run_dir) / "grasps", config.grasps_per_object
     objects = [catalog.load(name) for name in names]
     engine = engines.make(hand, objects, config.engine, config.threads)

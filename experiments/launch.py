@@ -26,7 +26,7 @@ import settings
 from absl import flags
 from ml_collections import ConfigDict
 
-from dexgen_jax import run_log
+from dexgen_jax import pretrained, run_log
 
 with contextlib.redirect_stdout(None):  # MJX prints that Warp is not installed, and it need not be
     import mujoco.mjx  # noqa: F401
@@ -191,7 +191,9 @@ def record(config: ConfigDict, folder: Path) -> None:
         run_log.atomic_write(path, run_log.to_json(config.to_dict(), indent=2) + "\n")
         return
     now = _comparable(json.loads(run_log.to_json(config.to_dict())))
-    begun = _comparable(_read_object(path, f"delete {path} if the settings are the same as then, or else {folder}"))
+    # Before there was a choice of hands, there was one.
+    begun = {"hand": pretrained.FIRST_HAND} if "hand" in now else {}
+    begun |= _comparable(_read_object(path, f"delete {path} if the settings are the same as then, or else {folder}"))
     changed = [key for key in [*now, *begun] if begun.get(key, "not there") != now.get(key, "not there")]
     changed = [key for key in changed if key in begun or now[key]]  # a setting newer than the run, and switched off
     for key in changed:

@@ -16,6 +16,7 @@ import settings
 from ml_collections import ConfigDict
 
 from dexgen_jax import pretrained
+from dexgen_jax.hand import registry
 from dexgen_jax.run_log import RESULT_FILE, RunLog
 
 STAGES_USING_EXPERT = ("collect_dataset", "evaluate_assist")
@@ -28,7 +29,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     refuse_gaps(log.run_dir, [launch.STAGES[script] for script in stages])
     results = {}
     if "anygrasp_ppo" not in stages:
-        results["expert"] = {"taken": config.expert, "folder": str(pretrained.find("expert", config.expert))}
+        results["expert"] = {"taken": config.expert, "folder": str(expert_folder(config))}
         print(f"{'anygrasp_ppo':18}          the expert {config.expert}, nothing to train", flush=True)
     for script, stage_config in stages.items():
         folder = launch.STAGES[script]
@@ -40,19 +41,24 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
 
 def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
-    """The config of each stage to run, by script, with the pipeline's run folder, seed and expert filled in."""
-    if not (folder := pretrained.find("expert", config.expert, config.run_dir)).is_dir() and config.expert != "run":
+    """The config of each stage to run, by script, with the pipeline's run folder, seed, hand and expert in it."""
+    if not (folder := expert_folder(config)).is_dir() and config.expert != "run":
         raise FileNotFoundError(f"no expert in {folder}; train one here with --config.expert=run")
     stages = {}
     for script in launch.STAGES:
         if config.expert != "run" and script == "anygrasp_ppo":
             continue
         stage = ConfigDict(config[script].to_dict())
-        stage.run_dir, stage.seed = config.run_dir, config.seed
+        stage.run_dir, stage.seed, stage.hand = config.run_dir, config.seed, config.hand
         if script in STAGES_USING_EXPERT and stage.expert == "run":
             stage.expert = config.expert
         stages[script] = stage.lock()
     return stages
+
+
+def expert_folder(config: ConfigDict) -> Path:
+    """Where the expert of the pipeline's hand lies."""
+    return pretrained.find("expert", config.expert, config.run_dir, registry.load(config.hand).name)
 
 
 def refuse_gaps(run_dir: Path, folders: list[str]) -> None:

@@ -14,11 +14,10 @@ import threading
 import time
 from pathlib import Path
 
+import artefacts
 import launch
 from ml_collections import ConfigDict
 
-from dexgen_jax import pretrained
-from dexgen_jax.controller.controller import Controller
 from dexgen_jax.deploy import contract
 from dexgen_jax.deploy.server import Server
 from dexgen_jax.run_log import RunLog
@@ -26,8 +25,7 @@ from dexgen_jax.run_log import RunLog
 
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Answers until it is told to stop; the result is what the robots had to wait."""
-    folder = pretrained.find("controller", config.controller, config.run_dir)
-    controller = Controller.from_pretrained(folder, config.seed)
+    controller = artefacts.controller(config, config.seed)
     hand = controller.model.hand
     print("compiling the controller ...", file=sys.stderr)
     controller.reset(hand.prior.joint_mean)

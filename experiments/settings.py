@@ -34,13 +34,14 @@ def refuse(config: ConfigDict, script: str, prefix: str = "") -> None:
 
     `prefix` stands before the names in the error, as in 'train_controller.'.
     """
+    hand = _hand_name(config)
     for name, value in command_line.flatten(config.to_dict()).items():
         leaf = name.rpartition(".")[2]
         for number in value if isinstance(value, tuple | list) else (value,):
             if isinstance(number, int | float) and not isinstance(number, bool):
                 _refuse_number(f"config.{prefix}{name}", leaf, number)
         if name in command_line.PATHS and isinstance(value, str):
-            _refuse_path(f"config.{prefix}{name}", value, config.run_dir)
+            _refuse_path(f"config.{prefix}{name}", value, config.run_dir, hand)
     try:
         for check in _CHECKS.get(script, ()):
             check(config)
@@ -94,7 +95,7 @@ def _refuse_number(name: str, leaf: str, value: float) -> None:
             raise ValueError(f"{name} is {value}: it must be {wanted}")
 
 
-def _refuse_path(name: str, value: str, run_dir: str) -> None:
+def _refuse_path(name: str, value: str, run_dir: str, hand: str) -> None:
     if name.endswith(".run_dir") and not value:
         raise ValueError(f"{name} is empty: name the folder that the run is written to")
     if "://" in value:
@@ -105,12 +106,19 @@ def _refuse_path(name: str, value: str, run_dir: str) -> None:
         return
     try:
         own = None if leaf == "start_from" else run_dir  # a training does not start from itself
-        folder = pretrained.find(kind, value, own) if kind in pretrained.KINDS else Path(value)
+        folder = pretrained.find(kind, value, own, hand) if kind in pretrained.KINDS else Path(value)
     except (FileNotFoundError, ValueError) as error:
         raise type(error)(f"{name}: {error}") from error
     made_here = leaf == "run_dir" or folder.is_relative_to(run_dir)
     if not made_here and not folder.exists():
         raise FileNotFoundError(f"{name} is {value!r}, and there is no such file or folder")
+
+
+def _hand_name(config: ConfigDict) -> str:
+    """The hand of a stage, which must exist."""
+    from dexgen_jax.hand import registry
+
+    return registry.load(config.get("hand", pretrained.FIRST_HAND)).name
 
 
 def _objects(config: ConfigDict) -> None:
@@ -181,7 +189,7 @@ def _recording(config: ConfigDict) -> None:
         _task(ConfigDict({**config.to_dict(), **own.to_dict(), "task": task}))
         _objects(own)
         if "expert" in own:
-            _refuse_path(f"config.{task}.expert", own.expert, config.run_dir)
+            _refuse_path(f"config.{task}.expert", own.expert, config.run_dir, _hand_name(config))
 
 
 def _controller(config: ConfigDict) -> None:

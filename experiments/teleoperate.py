@@ -16,6 +16,7 @@ from serve import read_token
 from dexgen_jax.deploy import loop
 from dexgen_jax.deploy.client import Client
 from dexgen_jax.deploy.robot import SimulatedHand
+from dexgen_jax.hand import registry
 from dexgen_jax.run_log import RunLog
 
 
@@ -26,9 +27,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     grasp = robot.target
 
     with Client(config.address, read_token(config), timeout_s=2.0) as client:
-        names = client.describe()["joints"]["names"]
-        if names != list(robot.hand.joint_names):
-            raise ValueError(f"the server's joints are {names}, the hand's are {list(robot.hand.joint_names)}")
+        registry.refuse_other(f"the controller at {config.address}", client.describe()["hand"], robot.hand.name)
         client.reset(robot.read_joints(), robot.target)
         client.timeout_s = 0.8 / config.rate_hz  # an answer that comes later is of no use
         drops = robot.drops

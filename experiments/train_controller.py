@@ -7,13 +7,13 @@ Command: python experiments/train_controller.py --config=experiments/configs/tra
 
 import functools
 
+import artefacts
 import jax
 import launch
 import numpy as np
 import training_data
 from ml_collections import ConfigDict
 
-from dexgen_jax import pretrained
 from dexgen_jax.checkpoints import Checkpoints
 from dexgen_jax.controller import training
 from dexgen_jax.controller.controller import Controller
@@ -25,7 +25,7 @@ from dexgen_jax.run_log import RunLog
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Trains until `config.recipe.steps` are done, saves the controller, and returns its held-out errors."""
     recipe = training.Recipe(**config.recipe)
-    dataset = store.open_dataset(pretrained.find("dataset", config.dataset, config.run_dir))
+    dataset = store.open_dataset(artefacts.folder(config, "dataset"), artefacts.hand(config))
     attributes = dataset.attributes
     model = Model(hand_name=attributes["hand"], control_hz=attributes["control_hz"], **config.model)
     key_initial, key_fit, key_train, key_test = jax.random.split(jax.random.PRNGKey(config.seed), 4)

@@ -25,7 +25,7 @@ from dexgen_jax.controller.numbers import flag, floats, place
 from dexgen_jax.controller.sampler import TEMPERATURE, sample_motions
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
-from dexgen_jax.hand import kinematics
+from dexgen_jax.hand import kinematics, registry
 from dexgen_jax.hand.description import Hand
 
 
@@ -195,10 +195,15 @@ class Controller:
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path = "shipped", seed: int = 0, settings: Settings = Settings()
+        cls, folder: str | Path = "shipped", seed: int = 0, settings: Settings = Settings(), hand: Hand | None = None
     ) -> "Controller":
-        """Loads a controller that `save` wrote; without a folder, the one that comes with the package."""
+        """Loads a controller that `save` wrote; without a folder, the one that comes with the package.
+
+        With `hand` given, it must be of that hand: a ValueError names both.
+        """
         config, tree = checkpoints.load_weights(pretrained.find("controller", folder))
+        if hand is not None:
+            registry.refuse_other(f"the controller in {folder}", config["model"]["hand_name"], hand.name)
         weights = Weights(tree["denoiser"], tree["inverse_dynamics"], Normalizer(**tree["normalizer"]))
         return cls(Model.from_dict(config["model"]), weights, seed, settings)
 

@@ -14,11 +14,10 @@ from dexgen_jax.controller.numbers import place
 from dexgen_jax.controller.unet import Denoiser, fold
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
-from dexgen_jax.hand import allegro
+from dexgen_jax.hand import registry
 from dexgen_jax.hand.description import Hand
 
 MODES = ("default", "precision_rotation", "free_motion")
-HANDS = {"allegro": allegro.load}
 
 
 @struct.dataclass
@@ -64,13 +63,12 @@ class Model:
 
     def __post_init__(self) -> None:
         """Refuses a hand that does not exist."""
-        if self.hand_name not in HANDS:
-            raise ValueError(f"unknown hand {self.hand_name!r}; there is {', '.join(HANDS)}")
+        registry.load(self.hand_name)
 
     @property
     def hand(self) -> Hand:
         """The hand that the controller moves."""
-        return HANDS[self.hand_name]()
+        return registry.load(self.hand_name)
 
     @property
     def motion_shape(self) -> tuple[int, int, int]:

@@ -208,7 +208,8 @@ def open_dataset(folder: str | Path, hand: Hand | None = None) -> Dataset:
         raise ValueError(f"dataset {folder} has format version {version}, this code reads {FORMAT_VERSION}: redo it")
     if hand is not None and (attributes["hand"], attributes["joint_names"]) != (hand.name, list(hand.joint_names)):
         raise ValueError(f"dataset {folder} is of hand {attributes['hand']!r} with joints {attributes['joint_names']}, "
-                         f"asked for {hand.name!r} with {list(hand.joint_names)}")  # fmt: skip
+                         f"asked for {hand.name!r} with {list(hand.joint_names)}: name another dataset, or collect "
+                         f"one of this hand with --config.hand={hand.name}")  # fmt: skip
     blocks = _committed(folder)
     if not blocks:
         raise ValueError(f"dataset {folder} has no committed block yet; run experiments/collect_dataset.py to the end")

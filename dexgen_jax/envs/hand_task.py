@@ -8,7 +8,7 @@ from brax.envs.base import Env, State
 
 from dexgen_jax.envs import randomization, restarts
 from dexgen_jax.grasps.library import GraspLibrary
-from dexgen_jax.hand import kinematics
+from dexgen_jax.hand import kinematics, registry
 from dexgen_jax.physics.engine import Engine
 from dexgen_jax.physics.state import PhysicsState
 from dexgen_jax.physics.world import World
@@ -30,6 +30,7 @@ class HandTask(Env):
     """A Brax environment around an engine; its config has `action_scale`, `episode_steps` and `randomization`."""
 
     def __init__(self, config: Any, engine: Engine, library: GraspLibrary):
+        registry.refuse_other("the grasp library", library.hand_name, engine.hand.name)
         joints, objects = library.q.shape[1], int(library.object_index.max()) + 1
         if joints != engine.hand.num_joints or objects > len(engine.objects.kind):
             raise ValueError(

@@ -12,7 +12,7 @@ from dexgen_jax.envs.fine_rotation import FineRotation, FineRotationConfig
 from dexgen_jax.envs.free_motion import FreeMotion, FreeMotionConfig
 from dexgen_jax.grasps import library as libraries
 from dexgen_jax.grasps.library import GraphConfig, GraspLibrary
-from dexgen_jax.hand import allegro
+from dexgen_jax.hand import registry as hands
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics import engine as engines
 from dexgen_jax.physics.engine import Engine
@@ -31,21 +31,23 @@ def load(
     grasps: str | Path = "shipped",
     overrides: Mapping[str, Any] | None = None,
     *,
+    hand: str = "allegro",
     graph: Mapping[str, Any] | None = None,
     backend: str = "auto",
     threads: int = 0,
 ) -> Env:
     """Builds a task with all it needs, e.g. `load("anygrasp", objects="train", overrides={"episode_steps": 100})`.
 
-    `objects` is a set of the catalogue or names of objects, `grasps` 'shipped' or a folder of grasp files; `overrides`
-    and `graph` change settings of the task and of its graph of goals (`GraphConfig`). For `backend` and `threads` see
-    `physics.engine.make`. Raises ValueError naming the nearest tasks, objects or settings for an unknown name.
+    `objects` is a set of the catalogue or names of objects, `grasps` 'shipped' or a folder of grasp files, `hand` one
+    of `hand.registry`; `overrides` and `graph` change settings of the task and of its graph of goals (`GraphConfig`).
+    For `backend` and `threads` see `physics.engine.make`. Raises ValueError naming the nearest tasks, objects or
+    settings for an unknown name, and both hands if the grasps are of another one.
     """
     _require(name)
-    hand, names = allegro.load(), catalog.names(objects)
+    owner, names = hands.load(hand), catalog.names(objects)
     settings = override(GraphConfig(), graph or {})
-    library = libraries.assemble([libraries.load(grasps, thing, hand.name) for thing in names], settings)
-    engine = engines.make(hand, [catalog.load(thing) for thing in names], backend, threads)
+    library = libraries.assemble([libraries.load(grasps, thing, owner.name) for thing in names], settings)
+    engine = engines.make(owner, [catalog.load(thing) for thing in names], backend, threads)
     return make(name, overrides, engine=engine, library=library)
 
 

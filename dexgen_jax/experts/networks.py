@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from dexgen_jax import checkpoints, pretrained
+from dexgen_jax.hand import registry
+from dexgen_jax.hand.description import Hand
 
 _FIRST_SHARE = 0.1  # of `carry` in the action of a new policy, for each joint: more of it shakes the object loose
 _HISTORY_WIDTHS = (128, 32)  # hidden layer of the history's encoder, and what it hands to the actor
@@ -219,13 +221,19 @@ class Expert:
         """The name of the task it was trained in, see `envs.registry`."""
         return self.config.get("task", "anygrasp")
 
+    @property
+    def hand_name(self) -> str:
+        """The hand that it moves; before experts said so, there was one hand."""
+        return self.config.get("hand", "allegro")
+
     @classmethod
     def of(
-        cls, networks: ActorCritic, params: dict, stats: dict[str, RunningStats], made: dict, task: str = "anygrasp"
-    ) -> "Expert":
-        """Takes from a training what acting needs; `made`, the settings of its `task`, stays with it."""
+        cls, networks: ActorCritic, params: dict, stats: dict[str, RunningStats], made: dict, task: str = "anygrasp",
+        hand: str = "allegro",
+    ) -> "Expert":  # fmt: skip
+        """Takes from a training what acting needs; `made`, the settings of its `task`, and `hand` stay with it."""
         shape = networks.config
-        config = {"actor": list(shape.actor), "log_std": list(shape.log_std), "task": task, "made": made}
+        config = {"hand": hand, "actor": list(shape.actor), "log_std": list(shape.log_std), "task": task, "made": made}
         if shape.history:
             config["history"] = shape.history
         if shape.carries:
@@ -239,12 +247,14 @@ class Expert:
         checkpoints.save_weights(folder, dict(self.config), {"params": self.params, **stats})
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path = "shipped") -> "Expert":
+    def from_pretrained(cls, folder: str | Path = "shipped", hand: Hand | None = None) -> "Expert":
         """Reads what `save` wrote, from a folder or one that is shipped (`shipped`, `shipped:fine_rotation`, ...).
 
-        Raises an error that names the file when it is missing or damaged.
+        With `hand` given, it must be of that hand. Raises an error that names the file when it is missing or damaged.
         """
         config, tree = checkpoints.load_weights(pretrained.find("expert", folder))
+        if hand is not None:
+            registry.refuse_other(f"the expert in {folder}", config.get("hand", "allegro"), hand.name)
         tree = jax.tree.map(jnp.asarray, tree)
         stats = {name: RunningStats.read(**tree[stored]) for name, stored in _STORED_AS.items() if stored in tree}
         return cls(config, tree["params"], stats)

@@ -75,7 +75,7 @@ def load(folder: str | Path, object_name: str, hand_name: str) -> ObjectGrasps:
 
     Raises FileNotFoundError or ValueError that say which file and what to do.
     """
-    folder = pretrained.find("grasps", folder)
+    folder = pretrained.find("grasps", folder, hand=hand_name)
     path = folder / f"{object_name}.npz"
     if not path.exists():
         found = sorted(p.stem for p in folder.glob("*.npz"))
@@ -99,7 +99,8 @@ def load(folder: str | Path, object_name: str, hand_name: str) -> ObjectGrasps:
     if (meta["hand"], meta["object"]) != (hand_name, object_name):
         raise ValueError(
             f"grasp file {path} is for hand {meta['hand']!r} and object {meta['object']!r}, "
-            f"asked for {hand_name!r} and {object_name!r}"
+            f"asked for {hand_name!r} and {object_name!r}: name another folder, or grow them with "
+            f"experiments/grow_grasps.py --config.hand={hand_name}"
         )
     nothing = ObjectGrasps(hand_name, object_name, *[None] * len(_ROWS), made=meta["made"])
     return _decode(nothing, arrays)
@@ -154,6 +155,7 @@ class GraspLibrary:
     neighbours: jax.Array  # (N, k) int32, rows of this library: goals to draw from this grasp, the nearest first
     distance: jax.Array  # (N, k) units of the graph's metric; infinite where there is no such goal
     centre: jax.Array  # (3,) m, where grasps hold their objects on average
+    hand_name: str = struct.field(pytree_node=False)
 
     def __len__(self) -> int:
         return self.q.shape[0]
@@ -175,8 +177,11 @@ class GraspLibrary:
 def assemble(objects: Sequence[ObjectGrasps], config: GraphConfig) -> GraspLibrary:
     """Joins the objects' grasps into one library with its goal graph; grasps outside an object's graph are left out.
 
-    Raises ValueError for an object with too few grasps to have `config.neighbours` goals outside the tolerance.
+    Raises ValueError for grasps of different hands, and for an object with too few grasps to have `config.neighbours`
+    goals outside the tolerance.
     """
+    if len(hands := {grasps.hand_name: grasps.object_name for grasps in objects}) > 1:
+        raise ValueError(f"grasps of different hands, {hands}, cannot be one library: load those of one hand")
     kept, neighbours, distance, first = [], [], [], 0
     for grasps in objects:
         graph = goals.build(grasps.q, grasps.object_pose, config)
@@ -195,5 +200,5 @@ def assemble(objects: Sequence[ObjectGrasps], config: GraphConfig) -> GraspLibra
     return GraspLibrary(
         **{name: jnp.asarray(value) for name, value in rows.items()}, object_index=jnp.asarray(index),
         neighbours=jnp.asarray(np.concatenate(neighbours), jnp.int32), distance=jnp.asarray(np.concatenate(distance)),
-        centre=jnp.asarray(rows["object_pose"][:, :3].mean(0)),
+        centre=jnp.asarray(rows["object_pose"][:, :3].mean(0)), hand_name=objects[0].hand_name,
     )  # fmt: skip

@@ -11,13 +11,12 @@ import functools
 import mujoco
 import numpy as np
 
+from dexgen_jax.hand import parts
 from dexgen_jax.hand.description import GraspPrior, Hand, describe
 
 FINGERS = ("ff", "mf", "rf", "th")  # index, middle, ring, thumb
 KP, KD, TORQUE_LIMIT = 3.0, 0.1, 0.7  # N m / rad, N m s / rad, N m: HORA's Allegro, arXiv:2210.04887
 TIP_RADIUS = 0.012
-DENSITY = 800.0  # kg / m3
-ARMATURE = 5e-4  # kg m2, reflected rotor inertia; also keeps the stiff PD loop well conditioned
 
 _ROOTS = {  # position [m] and quaternion of each finger's base in the palm
     "ff": ((0, 0.0435, -0.001542), (0.999048, -0.0436194, 0, 0)),
@@ -39,7 +38,6 @@ _THUMB_LINKS = (
     ("distal", (0, 0, 0.0514), (0, 1, 0), (-0.162, 1.719), ((0, 0, 0.006), (0, 0, 0.0423), TIP_RADIUS)),
 )
 _PALM_CAPSULES = (-0.0361, -0.012, 0.012, 0.0361)  # y [m]: four fingers' width of flat-ish palm
-_SKIN = 0.001  # m, how far a touch site reaches over its link
 
 
 def build_spec() -> mujoco.MjSpec:
@@ -50,9 +48,9 @@ def build_spec() -> mujoco.MjSpec:
     palm = spec.worldbody.add_body(name="palm")
     for i, y in enumerate(_PALM_CAPSULES):
         ends = (-0.0093, y, -0.0746), (-0.0093, y, -0.0204)
-        _add_capsule(palm, f"palm_{i}", ends, 0.0204)
+        parts.add_capsule(palm, f"palm_{i}", ends, 0.0204)
     box = {"pos": (-0.0093, 0, -0.0475), "size": (0.022, 0.0575, 0.0485)}
-    _add_touch(spec, palm, "palm", mujoco.mjtGeom.mjGEOM_BOX, **box)
+    parts.add_touch(spec, palm, "palm", mujoco.mjtGeom.mjGEOM_BOX, **box)
     for finger in FINGERS:
         _add_finger(spec, palm, finger, _THUMB_LINKS if finger == "th" else _FINGER_LINKS)
     return spec
@@ -65,12 +63,11 @@ def _add_finger(spec: mujoco.MjSpec, palm: mujoco.MjsBody, finger: str, links: t
         place = {"pos": root_position, "quat": root_quat} if position is None else {"pos": position}
         name = f"{finger}_{link}"
         body = body.add_body(name=name, **place)
-        body.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=axis, range=limits, armature=ARMATURE)
-        _add_capsule(body, name, (start, end), radius)
-        _add_actuator(spec, name)
+        body.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=axis, range=limits, armature=parts.ARMATURE)
+        parts.add_capsule(body, name, (start, end), radius)
+        parts.add_servo(spec, name, KP, KD, TORQUE_LIMIT)
         if link != "base":
-            site = {"fromto": (*start, *end), "size": (radius + _SKIN, 0, 0)}
-            _add_touch(spec, body, name, mujoco.mjtGeom.mjGEOM_CAPSULE, **site)
+            parts.add_capsule_touch(spec, body, name, (start, end), radius)
         if link == ("distal" if finger == "th" else "medial"):
             body.add_site(name=f"{finger}_pip", pos=(0, 0, 0))
         names.append(name)
@@ -79,28 +76,6 @@ def _add_finger(spec: mujoco.MjSpec, palm: mujoco.MjsBody, finger: str, links: t
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 2 :]]
     for a, b in [*pairs, ("palm", names[0]), ("palm", names[1])]:
         spec.add_exclude(bodyname1=a, bodyname2=b)
-
-
-def _add_capsule(body: mujoco.MjsBody, name: str, ends: tuple, radius: float) -> None:
-    body.add_geom(
-        name=name, type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=(*ends[0], *ends[1]), size=(radius, 0, 0), density=DENSITY
-    )
-
-
-def _add_actuator(spec: mujoco.MjSpec, joint: str) -> None:
-    """A position servo: torque = KP (target - q) - KD qdot, cut at the torque limit."""
-    spec.add_actuator(
-        name=joint, target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT,
-        gaintype=mujoco.mjtGain.mjGAIN_FIXED, gainprm=[KP] + [0] * 9,
-        biastype=mujoco.mjtBias.mjBIAS_AFFINE, biasprm=[0, -KP, -KD] + [0] * 7,
-        forcelimited=True, forcerange=(-TORQUE_LIMIT, TORQUE_LIMIT),
-    )  # fmt: skip
-
-
-def _add_touch(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, kind: int, **place) -> None:
-    site = f"{name}_touch"
-    body.add_site(name=site, type=kind, **place)
-    spec.add_sensor(name=site, type=mujoco.mjtSensor.mjSENS_TOUCH, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=site)
 
 
 @functools.cache

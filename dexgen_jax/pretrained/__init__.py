@@ -9,8 +9,9 @@ import difflib
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-# Kind -> the name that `shipped` alone stands for. The folder here is NAME_KIND, or KIND where there is one of it; in a
-# run folder it is KIND.
+# Kind -> the name that `shipped` alone stands for, of the hand that came first; of another hand its own name stands
+# before that. The folder here is NAME_KIND, or KIND where there is no name; in a run folder it is KIND.
+FIRST_HAND = "allegro"
 KINDS = {"expert": "anygrasp", "controller": "", "grasps": "", "dataset": ""}
 
 
@@ -22,7 +23,8 @@ def path(kind: str, name: str = "") -> Path:
     _require_kind(kind)
     name = name or KINDS[kind]
     if name not in (known := names(kind)):
-        there_are = f"there are: {', '.join(known)}" if known else f"no {kind} comes with the package"
+        listed = ", ".join(one or "the nameless one" for one in known)
+        there_are = f"there are: {listed}" if known else f"no {kind} comes with the package"
         raise FileNotFoundError(f"no shipped {kind} named {name!r}; {there_are}")
     return ROOT / (f"{name}_{kind}" if name else kind)
 
@@ -32,15 +34,20 @@ def names(kind: str) -> list[str]:
     return sorted(folder.name.removesuffix(kind).removesuffix("_") for folder in ROOT.glob(f"*{kind}"))
 
 
-def find(kind: str, which: str | Path, run_dir: str | Path | None = None) -> Path:
+def first_choice(kind: str, hand: str) -> str:
+    """The name that `shipped` alone stands for."""
+    return "_".join(filter(None, ("" if hand == FIRST_HAND else hand, KINDS[kind])))
+
+
+def find(kind: str, which: str | Path, run_dir: str | Path | None = None, hand: str = FIRST_HAND) -> Path:
     """The folder that `which` names: `run`, `shipped`, `shipped:NAME` or a folder, see the top of this file.
 
-    `run_dir` is the run folder, where there is one.
+    `run_dir` is the run folder, where there is one; of several hands' the shipped one is that of `hand`.
     """
     _require_kind(kind)
     word, _, name = str(which).partition(":")
     if word == "shipped":
-        return path(kind, name)
+        return path(kind, name or first_choice(kind, hand))
     if which == "run" and run_dir is not None:
         return Path(run_dir) / kind
     choices = f"'shipped', 'shipped:NAME' or a folder{'' if run_dir is None else ', or run for that of the run folder'}"

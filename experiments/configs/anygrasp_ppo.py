@@ -70,6 +70,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config = ConfigDict()
     config.task = "anygrasp"  # see dexgen_jax/envs/registry.py
     config.run_dir = "runs/expert"  # folder of the run
+    config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.grasps = "run"  # run, shipped or a folder: see dexgen_jax/pretrained
     config.start_from = "none"  # a trained expert to go on from, in this task: none, shipped, shipped:NAME or a folder
     config.play = False  # train nothing: film a trained expert for `eval_steps`

@@ -38,6 +38,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     """The settings of one size."""
     config = ConfigDict()
     config.run_dir = "runs/dataset"  # folder of the run; the recordings go to its dataset/
+    config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0
     config.tasks = ("anygrasp",)  # what is recorded: block i is of the i-th, round and round; see the script
     config.expert = "run"  # the expert of anygrasp: run, shipped, shipped:NAME or a folder, see dexgen_jax/pretrained

@@ -13,6 +13,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     """The settings: the same for all sizes, a file is a file."""
     config = ConfigDict()
     config.run_dir = "runs/export"  # folder of the run; files go to its export_controller/
+    config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.controller = "shipped"  # run, shipped or a folder: see dexgen_jax/pretrained
     config.onnx = False  # also as ONNX (needs the extra `onnx`)
     config.candidates = 1  # motions drawn in a tick, of which the nearest to the command is taken

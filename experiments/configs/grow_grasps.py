@@ -33,6 +33,7 @@ BATCHES = {
 def get_config(size: str = "laptop") -> ConfigDict:
     config = ConfigDict()
     config.run_dir = "runs/grasps"  # folder of the run; the files go to its grasps/
+    config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0
     config.objects = ""  # a set of the catalogue ('train', 'held_out', 'starter') or object names with commas
     config.grasps_per_object = 0  # stop an object once it has this many

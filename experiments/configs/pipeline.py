@@ -8,7 +8,7 @@ Measured on 2 cores:
     laptop  9 min, from the shipped expert; with the noisy operator 7.1 times the hold time (4.1 to 13.5)
     gpu     never run: paper scale
 
-A value of one stage: `--config.train_controller.KEY=VALUE`. The run folder and the seed are the pipeline's own.
+A value of one stage: `--config.train_controller.KEY=VALUE`. Run folder, hand and seed are the pipeline's own.
 """
 
 import runpy
@@ -28,6 +28,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     """The settings of one size: smoke, laptop or gpu."""
     config = ConfigDict()
     config.run_dir = f"runs/{size}"  # folder of the run; each stage has its folder inside
+    config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0  # of every stage
     config.expert = SIZES[size]["expert"]  # run: trained here; shipped, shipped:NAME or a folder: that one
     for stage in STAGES:
@@ -37,7 +38,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
 
 def _stage_config(stage: str, size: str) -> ConfigDict:
     config = runpy.run_path(str(Path(__file__).with_name(f"{stage}.py")))["get_config"](size)
-    del config.run_dir, config.seed  # the pipeline sets them, so a value given for one stage would be ignored
+    del config.run_dir, config.seed, config.hand  # the pipeline sets them: a value given for one stage would be ignored
     if stage == "anygrasp_ppo":
         del config.play  # the pipeline trains
     return config

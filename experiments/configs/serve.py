@@ -13,6 +13,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     """The settings of one size: smoke, laptop or gpu."""
     config = ConfigDict()
     config.run_dir = "runs/serve"  # folder of the run; statistics go to its serve/
+    config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0
     config.controller = "shipped"  # run, shipped or a folder: see dexgen_jax/pretrained
     config.address = "tcp://127.0.0.1:5555"  # where to listen; any address but this machine's own needs a token

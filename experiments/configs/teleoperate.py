@@ -13,6 +13,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     """The settings of one size: smoke, laptop or gpu."""
     config = ConfigDict()
     config.run_dir = "runs/teleoperate"  # folder of the run
+    config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0
     config.address = "tcp://127.0.0.1:5555"  # of the server
     config.token_file = ""  # file with the server's secret, if it has one

@@ -44,6 +44,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     """The settings of one size."""
     config = ConfigDict()
     config.run_dir = f"runs/{size}"  # folder of the run; the controller goes to its controller/
+    config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0  # of initial weights, drawn windows and held-out streams
     config.dataset = "run"  # the recordings: run or a folder
     config.drop_seconds = 2.0  # s, rows this close before a drop are not learned (paper)

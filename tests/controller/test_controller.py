@@ -309,7 +309,7 @@ def test_errors_name_what_exists(tiny, untrained, robot, tmp_path):
         Settings(candidates=0)
     with pytest.raises(ValueError, match=r"eta must be from 0 \(DDIM\) to 1 \(DDPM\), got 2"):
         Settings(eta=2)
-    with pytest.raises(ValueError, match="unknown hand 'paw'; there is allegro"):
+    with pytest.raises(ValueError, match="unknown hand 'paw'; there are: allegro"):
         Model(hand_name="paw")
     with pytest.raises(ValueError, match="unknown model fields .'colour'."):
         Model.from_dict({"colour": 3})

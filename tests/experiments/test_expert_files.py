@@ -17,7 +17,7 @@ MADE = {"action_scale": 0.2, "episode_steps": 200, "randomization": {"mass": [0.
 def expert(monkeypatch):
     """An expert that pushes all joints on, found in whatever folder."""
     push = lambda obs: 0.5 + 0 * obs["state"]
-    found = types.SimpleNamespace(config={"made": MADE}, history=3, task="fine_rotation", act=push)
+    found = types.SimpleNamespace(config={"made": MADE}, hand_name="allegro", history=3, task="fine_rotation", act=push)
     monkeypatch.setattr(expert_files.Expert, "from_pretrained", lambda folder: found)
     return found
 

@@ -19,7 +19,8 @@ CONFIG = """
 from ml_collections import ConfigDict
 
 def get_config(size="laptop"):
-    return ConfigDict(dict(run_dir="runs/stage", seed=-1, expert="run", size=size, kill=False, wrong=False, play=False))
+    own = dict(run_dir="runs/stage", hand="allegro", seed=-1, expert="run", play=False)
+    return ConfigDict(dict(own, size=size, kill=False, wrong=False))
 """
 STAGE = """
 import os, signal

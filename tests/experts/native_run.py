@@ -30,7 +30,8 @@ def postures(engine, count=32):
     q, pose = found[:, : engine.hand.num_joints], found[:, engine.hand.num_joints :]
     ring = (np.arange(count)[:, None] + np.arange(1, 5)) % count
     fields = dict(q=q, target=q, object_pose=pose, object_index=np.zeros(count, np.int32), neighbours=ring)
-    return fields | {"centre": pose[:, :3].mean(0), "distance": np.ones(ring.shape, np.float32)}
+    fields |= {"centre": pose[:, :3].mean(0), "distance": np.ones(ring.shape, np.float32)}
+    return fields | {"hand_name": engine.hand.name}
 
 
 def main(folder, iterations, die_after=0):

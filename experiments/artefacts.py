@@ -1,0 +1,33 @@
+"""What a config names: its hand, and grasps, experts, recordings and controllers of that hand and of no other."""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from dexgen_jax import pretrained
+from dexgen_jax.controller.controller import Controller, Settings
+from dexgen_jax.experts.networks import Expert
+from dexgen_jax.hand import registry
+from dexgen_jax.hand.description import Hand
+
+
+def hand(config: ConfigDict) -> Hand:
+    """The hand that the stage is about."""
+    return registry.load(config.get("hand", pretrained.FIRST_HAND))
+
+
+def folder(config: ConfigDict, kind: str, which: str | None = None) -> Path:
+    """Where the thing of a kind lies that the config names by the kind's own key, or `which`."""
+    return pretrained.find(kind, config[kind] if which is None else which, config.run_dir, hand(config).name)
+
+
+def expert(config: ConfigDict) -> Expert:
+    """The expert that the config names; a ValueError names both hands if it is of another."""
+    found = Expert.from_pretrained(folder(config, "expert"))
+    registry.refuse_other(f"the expert {config.expert!r}", found.hand_name, hand(config).name)
+    return found
+
+
+def controller(config: ConfigDict, seed: int = 0, settings: Settings | None = None) -> Controller:
+    """The controller that the config names, likewise."""
+    return Controller.from_pretrained(folder(config, "controller"), seed, settings or Settings(), hand(config))
