@@ -29,6 +29,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     """Grows every object's file to `grasps_per_object`; a file already begun is continued."""
     hand, names = artefacts.hand(config), catalog.names(config.objects)
     folder, size = Path(config.run_dir) / "grasps", config.grasps_per_object
+    # First, so that a file of another hand, or a damaged one, is refused before an engine is built.
+    begun = {name: library.load(folder, name, hand.name) for name in names if (folder / f"{name}.npz").exists()}
     objects = [catalog.load(name) for name in names]
     engine = engines.make(hand, objects, config.engine, config.threads)
     settings = override(growth.GrowthConfig(), config.growth.to_dict())
@@ -43,8 +45,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     with log.progress("growing grasps", len(names) * size, "grasps") as bar:
         for index, name in enumerate(names):
             made = {"seed": config.seed, "engine": engine.name, "versions": versions}
-            begun = (folder / f"{name}.npz").exists()
-            grasps = library.load(folder, name, hand.name) if begun else growth.begin(hand, name, made)
+            grasps = begun[name] if name in begun else growth.begin(hand, name, made)
             bar.advance(min(len(grasps), size))  # grown before a restart
             # From its name: an object grows the same whatever it is grown together with.
             key = jax.random.fold_in(jax.random.PRNGKey(config.seed), zlib.crc32(name.encode()))

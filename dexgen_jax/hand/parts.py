@@ -7,12 +7,16 @@ DENSITY = 800.0  # kg / m3
 SKIN = 0.001  # m, how far a touch site reaches over its link
 
 
-def add_capsule(body: mujoco.MjsBody, name: str, ends: tuple, radius: float) -> None:
-    """Adds a capsule with its axis between two points (3,) [m, in the body], or a sphere if they are the same."""
+def add_capsule(body: mujoco.MjsBody, name: str, ends: tuple, radius: float, mass: float | None = None) -> None:
+    """Adds a capsule with its axis between two points (3,) [m, in the body], or a sphere if they are the same.
+
+    Its `mass` [kg] is that of `DENSITY` if none is given.
+    """
     kind = {"type": mujoco.mjtGeom.mjGEOM_CAPSULE, "fromto": (*ends[0], *ends[1])}
     if tuple(ends[0]) == tuple(ends[1]):
         kind = {"type": mujoco.mjtGeom.mjGEOM_SPHERE, "pos": ends[0]}
-    body.add_geom(name=name, size=(radius, 0, 0), density=DENSITY, **kind)
+    weight = {"density": DENSITY} if mass is None else {"mass": mass}
+    body.add_geom(name=name, size=(radius, 0, 0), **weight, **kind)
 
 
 def add_servo(spec: mujoco.MjSpec, joint: str, kp: float, kd: float, torque_limit: float) -> None:

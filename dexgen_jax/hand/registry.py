@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dexgen_jax.defaults import nearest
-from dexgen_jax.hand import allegro
+from dexgen_jax.hand import allegro, leap
 from dexgen_jax.hand.description import Hand
 
-HANDS: dict[str, Callable[[], Hand]] = {"allegro": allegro.load}
+HANDS: dict[str, Callable[[], Hand]] = {"allegro": allegro.load, "leap": leap.load}
 
 
 def register(name: str, make: Callable[[], Hand]) -> None:

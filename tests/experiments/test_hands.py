@@ -1,0 +1,121 @@
+"""Laws: every stage refuses, before it does anything, what was made with another hand, and names both."""
+
+import shutil
+import types
+
+import anygrasp_ppo
+import artefacts
+import evaluate_assist
+import evaluate_expert
+import expert_files
+import export_controller
+import fake_streams
+import grow_grasps
+import launch
+import pytest
+import serve
+import teleoperate
+import train_controller
+from command_line import load as load_config
+from ml_collections import ConfigDict
+
+from dexgen_jax import envs, pretrained
+from dexgen_jax.dataset import store
+from dexgen_jax.envs import registry as tasks
+from dexgen_jax.hand import allegro
+from dexgen_jax.run_log import RunLog
+
+CONFIGS = launch.Path(launch.__file__).parent / "configs"
+BOTH = "allegro'.*asked for 'leap'"
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    """A run folder that holds Allegro's grasps, expert, recordings and controller."""
+    (tmp_path / "grasps").mkdir()
+    for name in ("cube_55", "sphere_64", "cylinder_56_60"):
+        shutil.copy(pretrained.path("grasps") / f"{name}.npz", tmp_path / "grasps")
+    for kind in ("expert", "controller"):
+        shutil.copytree(pretrained.path(kind, pretrained.KINDS[kind]), tmp_path / kind)
+    store.create(tmp_path / "dataset", allegro.load(), store.Layout(1, 24, 20), {"control_hz": 10.0}).write(
+        0, fake_streams.columns(24, 20)
+    )
+    return tmp_path
+
+
+def of_leap(script, run_dir, **changes) -> ConfigDict:
+    config = load_config(f"{CONFIGS}/{script}.py:smoke", CONFIGS)
+    with config.unlocked(), config.ignore_type():
+        config.update({"run_dir": str(run_dir), "hand": "leap", **changes})
+    return config
+
+
+@pytest.mark.parametrize(
+    "script, changes",
+    [
+        (grow_grasps, {}),
+        (anygrasp_ppo, {}),
+        (anygrasp_ppo, {"grasps": "made up", "start_from": "expert"}),
+        (train_controller, {}),
+        (evaluate_assist, {}),
+        (evaluate_expert, {}),
+        (export_controller, {"controller": "run"}),
+        (serve, {"controller": "run"}),
+        (teleoperate, {"grasps": "run"}),
+    ],
+)
+def test_a_stage_refuses_what_is_of_another_hand(script, changes, run_dir, monkeypatch):
+    name = script.__name__
+    if "start_from" in changes:  # an expert to go on from; the grasps are those of the right hand
+        changes = {**changes, "start_from": str(run_dir / "expert")}
+        env = types.SimpleNamespace(action_size=16, config=types.SimpleNamespace(episode_steps=9))
+        loop = types.SimpleNamespace(create=lambda key: None)
+        monkeypatch.setattr(anygrasp_ppo, "build_env", lambda config: env)
+        monkeypatch.setattr(anygrasp_ppo.training, "on", lambda *_: loop)
+    with pytest.raises(ValueError, match=BOTH):
+        script.run(of_leap(name, run_dir, **changes), RunLog(run_dir, "test"))
+
+
+def test_what_is_recorded_and_what_it_is_recorded_with_are_of_one_hand(run_dir):
+    config = of_leap("collect_dataset", run_dir)
+    with pytest.raises(ValueError, match=BOTH):
+        expert_files.load_task("anygrasp", config)
+    with pytest.raises(ValueError, match=BOTH):
+        expert_files.load_task("free_motion", config)
+
+
+def test_environments_and_controllers_are_of_the_hand_that_is_asked_for(run_dir):
+    with pytest.raises(ValueError, match=BOTH):
+        envs.load("anygrasp", "cube_55", run_dir / "grasps", hand="leap")
+    with pytest.raises(ValueError, match=BOTH):
+        artefacts.controller(of_leap("serve", run_dir, controller="run"))
+    assert artefacts.hand(ConfigDict()).name == "allegro"  # what was made before there was a choice
+
+
+def test_an_engine_and_a_library_of_two_hands_are_no_environment():
+    engine, library = types.SimpleNamespace(hand=allegro.load()), types.SimpleNamespace(hand_name="leap")
+    with pytest.raises(ValueError, match="the grasp library is of hand 'leap', asked for 'allegro'"):
+        tasks.make("anygrasp", engine=engine, library=library)
+
+
+def test_what_ships_is_found_by_hand(monkeypatch, tmp_path):
+    for name in ("leap_grasps", "leap_anygrasp_expert", "grasps", "anygrasp_expert"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(pretrained, "ROOT", tmp_path)
+    assert pretrained.find("grasps", "shipped", hand="leap") == tmp_path / "leap_grasps"
+    assert pretrained.find("expert", "shipped", hand="leap") == tmp_path / "leap_anygrasp_expert"
+    assert pretrained.find("expert", "shipped") == tmp_path / "anygrasp_expert"
+    assert pretrained.find("grasps", "shipped:leap") == tmp_path / "leap_grasps"
+    with pytest.raises(FileNotFoundError, match="no shipped controller named 'leap'; no controller comes"):
+        pretrained.find("controller", "shipped", hand="leap")
+
+
+def test_a_run_from_before_hands_had_names_goes_on(tmp_path):
+    folder = RunLog(tmp_path, "grasps").folder
+    config = load_config(f"{CONFIGS}/grow_grasps.py:smoke", CONFIGS)
+    old = ConfigDict({key: value for key, value in config.to_dict().items() if key != "hand"})
+    launch.record(old, folder)
+    launch.record(config, folder)
+    config.hand = "leap"
+    with pytest.raises(ValueError, match="was begun with hand = 'allegro', and now it is 'leap'"):
+        launch.record(config, folder)
