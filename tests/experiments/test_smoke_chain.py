@@ -2,6 +2,7 @@
 
 A kill falls into a stage after it has begun to leave something behind: into two of them, and with `-m slow` into every
 one. What was done before it must be found untouched, and the last call must end with a report and one JSON object.
+With `-m slow` a made-up hand of three fingers goes through the same stages, and out through the export.
 """
 
 import json
@@ -128,3 +129,34 @@ def test_bad_input_is_one_clear_line(finished, tmp_path, script, damage, argumen
     (line,) = [line for line in called.stderr.splitlines() if line.startswith("error:")]
     assert all(word in line for word in words), line
     assert "Traceback" not in called.stderr
+
+
+def export(run_dir: Path, hand: Path | str) -> subprocess.CompletedProcess:
+    """Exports the run's controller as that of a hand."""
+    command = [sys.executable, str(EXPERIMENTS / "export_controller.py"), "--config.controller=run"]
+    arguments = [f"--config.run_dir={run_dir}", f"--config.hand={hand}"]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, env=os.environ)
+
+
+@pytest.mark.slow
+def test_a_made_up_hand_goes_through_every_stage_and_is_exported(tmp_path):
+    """Other fingers, joints, keypoints; its file is all that is said of it, and one ball is what it can hold."""
+    hand = EXPERIMENTS.parent / "tests" / "hand" / "three_finger.py"
+    stages = ("grow_grasps", "anygrasp_ppo", "collect_dataset", "evaluate_assist")
+    ball = [f"--config.{stage}.objects=sphere_70" for stage in stages]
+    process = start(tmp_path, f"--config.hand={hand}", *ball)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    result = json.loads(out.splitlines()[-1])
+    assert list(FIRST_TRACES) == [name for name in result if name != "minutes"]
+    expert, controller = (
+        json.loads((tmp_path / kind / "config.json").read_text())["config"] for kind in ("expert", "controller")
+    )
+    assert expert["hand"] == controller["model"]["hand_name"] == "three_finger"
+    exported = export(tmp_path, hand)
+    assert exported.returncode == 0, exported.stderr
+    result = json.loads(exported.stdout.splitlines()[-1])
+    assert result["hand"] == "three_finger" and result["zip"]["largest_difference_rad"] < 1e-5
+    refused = export(tmp_path, "allegro")
+    assert refused.returncode == 2
+    assert "is of hand 'three_finger', asked for 'allegro'" in refused.stderr

@@ -1,4 +1,4 @@
-"""A hand is a parameter: a made-up one with three fingers goes through every stage that simulates."""
+"""A hand is a parameter: a made-up one with three fingers is simulated, learned from, and let out as a controller."""
 
 import jax
 import jax.numpy as jnp
@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 import three_finger
 
+from dexgen_jax.controller.controller import Controller
+from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.dataset import collect, windows
+from dexgen_jax.dataset.normalizer import Normalizer
+from dexgen_jax.deploy import contract, tick
 from dexgen_jax.envs import registry
 from dexgen_jax.experts import networks, ppo
 from dexgen_jax.grasps import growth, library, sample, settle
 from dexgen_jax.hand import kinematics
+from dexgen_jax.hand import registry as hands
 from dexgen_jax.objects import shapes
 from dexgen_jax.physics import engine as engines
 from dexgen_jax.physics import world as worlds
@@ -88,3 +93,24 @@ def test_it_grows_a_library_learns_and_is_recorded(ball_engine, tmp_path):
     window = windows.draw(HAND, recording, jax.random.PRNGKey(2), 5, history=4, horizon=2)
     assert window.offsets.shape == (5, 2, 6, 3) and window.action.shape == (5, 6)
     assert window.condition.shape == (5, 4, 3 * 3 + 3 * 6)
+
+
+def test_its_controller_is_kept_and_has_a_contract_and_a_tick_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setitem(hands.HANDS, HAND.name, three_finger.load)
+    sizes = dict(width=16, depth=1, encoder_width=16, inverse_width=16, inverse_blocks=1, sampling_steps=2)
+    model = Model(hand_name=HAND.name, diffusion_steps=20, **sizes)
+    row, joints = np.ones((model.history, windows.condition_size(HAND)), np.float32), np.ones(6, np.float32)
+    statistics = Normalizer(0 * row, row, 0.01 * joints[:2], 0 * joints, 0.05 * joints)
+    parameters = jax.eval_shape(model.initial_parameters, jax.random.PRNGKey(0))  # shapes are enough here
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), parameters)
+    Controller(model, Weights(**zeros, normalizer=statistics)).save(tmp_path / "controller")
+    found = Controller.from_pretrained(tmp_path / "controller", hand=HAND)
+    terms = contract.describe(found)
+    assert terms["hand"] == "three_finger" and terms["joints"]["names"] == list(HAND.joint_names)
+    state, said = (
+        {name: field.spec() for name, field in fields(found).items()}
+        for fields in (contract.state_fields, contract.input_fields)
+    )
+    outputs, after = jax.eval_shape(tick.tick_function(found), tick.weight_arrays(found), state, said)
+    assert outputs["action"].shape == (6,) and outputs["motion"].shape == (2, 6, 3)
+    assert {name: value.shape for name, value in after.items()} == {n: tuple(f.shape) for n, f in state.items()}
