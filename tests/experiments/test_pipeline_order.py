@@ -4,14 +4,14 @@ The chain with its real stages is run at smoke size elsewhere.
 """
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
+import types
 from pathlib import Path
 
+import command_line
 import launch
+import pipeline
 import pytest
 
 EXPERIMENTS = Path(launch.__file__).parent
@@ -22,44 +22,49 @@ def get_config(size="laptop"):
     own = dict(run_dir="runs/stage", hand="allegro", seed=-1, expert="run", play=False)
     return ConfigDict(dict(own, size=size, kill=False, wrong=False))
 """
-STAGE = """
-import os, signal
 
-def run(config, log):
-    seen = {"seed": config.seed, "expert": config.expert, "size": config.size}
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it. Real kills fall on the chain with its real stages."""
+
+
+def toy_stage(config, log):
     with open(log.run_dir / "begun", "a") as file:
         file.write(log.stage + " ")
     half = log.folder / "half"
     if config.kill and not half.exists():
         half.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
+        raise Killed
     if config.wrong:
         raise ValueError("3 grasps are too few")
-    return {**seen, "continued": half.exists()}
-"""
+    return {"seed": config.seed, "expert": config.expert, "size": config.size, "continued": half.exists()}
 
 
 @pytest.fixture
-def pipeline(tmp_path):
-    """The real pipeline.py beside toy stages; calling it runs the command."""
-    shutil.copytree(EXPERIMENTS / "configs", tmp_path / "configs", ignore=lambda *_: ["__pycache__"])
-    for name in ("launch.py", "command_line.py", "pipeline.py", "run_lock.py", "settings.py"):
-        shutil.copy(EXPERIMENTS / name, tmp_path)
+def call(tmp_path, monkeypatch, capsys):
+    """The real pipeline.py with toy stages; calling it runs the command, and gives its code and what it said."""
+    _toy_configs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_DEFAULT_MATMUL_PRECISION", "")  # the tests keep their own JAX settings
     for script in launch.STAGES:
-        (tmp_path / f"{script}.py").write_text(STAGE)
-        (tmp_path / "configs" / f"{script}.py").write_text(CONFIG)
-    environment = {**os.environ, "PYTHONPATH": str(EXPERIMENTS.parent)}
+        monkeypatch.setitem(sys.modules, script, types.SimpleNamespace(run=toy_stage))
 
-    def call(*arguments: str, size: str = "smoke") -> subprocess.CompletedProcess:
-        command = [sys.executable, "pipeline.py", f"--config=configs/pipeline.py:{size}", "--config.run_dir=run"]
-        return subprocess.run([*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    def of(*arguments: str, size: str = "smoke") -> types.SimpleNamespace:
+        command = ["pipeline.py", f"--config=configs/pipeline.py:{size}", "--config.run_dir=run", *arguments]
+        code, _ = 0, capsys.readouterr()
+        try:
+            launch.main(pipeline.run, command, again=True)
+        except (Killed, SystemExit) as stopped:
+            code = getattr(stopped, "code", "killed")
+        said = capsys.readouterr()
+        return types.SimpleNamespace(code=code, stdout=said.out, stderr=said.err)
 
-    return call
+    return of
 
 
-def test_each_stage_once_in_order_and_the_last_line_combines_them(pipeline, tmp_path):
-    done = pipeline("--config.seed=7", "--config.train_controller.size=mine")
-    assert done.returncode == 0, done.stderr
+def test_each_stage_once_in_order_and_the_last_line_combines_them(call, tmp_path):
+    done = call("--config.seed=7", "--config.train_controller.size=mine")
+    assert done.code == 0, done.stderr
     *lines, last = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(launch.STAGES)
     assert all(" min " in line for line in lines)
@@ -70,50 +75,47 @@ def test_each_stage_once_in_order_and_the_last_line_combines_them(pipeline, tmp_
     assert (tmp_path / "run" / "begun").read_text().split() == list(launch.STAGES.values())
 
 
-def test_after_kill_9_in_each_stage_the_same_command_continues(pipeline, tmp_path):
+def test_after_a_kill_in_each_stage_the_same_command_continues(call, tmp_path):
     kills = [f"--config.{script}.kill=True" for script in launch.STAGES]  # each dies once, half-way
     for _ in launch.STAGES:
-        assert pipeline(*kills).returncode == -signal.SIGKILL
-    done = pipeline(*kills)
-    assert done.returncode == 0, done.stderr
+        assert call(*kills).code == "killed"
+    done = call(*kills)
+    assert done.code == 0, done.stderr
     results = json.loads(done.stdout.splitlines()[-1])
     assert all(results[folder]["continued"] for folder in launch.STAGES.values())
     begun = (tmp_path / "run" / "begun").read_text()
     assert begun == "".join(f"{folder} {folder} " for folder in launch.STAGES.values())  # none after it was done
-    again = pipeline(*kills)
+    again = call(*kills)
     assert (tmp_path / "run" / "begun").read_text() == begun
     assert again.stdout.splitlines()[:-1] == done.stdout.splitlines()[:-1]
 
 
-def test_an_error_in_a_stage_is_one_line_and_exit_code_2(pipeline, tmp_path):
-    done = pipeline("--config.collect_dataset.wrong=True")
-    assert (done.returncode, done.stderr) == (2, "error: 3 grasps are too few\n")
+def test_an_error_in_a_stage_is_one_line_and_exit_code_2(call, tmp_path):
+    done = call("--config.collect_dataset.wrong=True")
+    assert (done.code, done.stderr) == (2, "error: 3 grasps are too few\n")
     assert not (tmp_path / "run" / "controller").exists()
 
 
-def test_a_run_folder_of_other_inputs_or_another_config_is_refused(pipeline, tmp_path):
-    pipeline()
+def test_a_run_folder_of_other_inputs_or_another_config_is_refused(call, tmp_path):
+    call()
     shutil.rmtree(tmp_path / "run" / "dataset")
-    done = pipeline()
-    assert done.returncode == 2
+    done = call()
+    assert done.code == 2
     assert "run/controller is done but run/dataset, which it was made from, is not: delete run" in done.stderr
-    done = pipeline("--config.collect_dataset.size=other")
-    assert done.returncode == 2
+    done = call("--config.collect_dataset.size=other")
+    assert done.code == 2
     assert "run/pipeline was begun with collect_dataset.size = 'smoke', and now it is 'other'" in done.stderr
 
 
-def test_settings_the_pipeline_would_overwrite_do_not_exist(pipeline):
-    done = pipeline("--config.grow_grasps.seed=3")
-    assert done.returncode == 2 and "unknown config key 'grow_grasps.seed'" in done.stderr
+def test_settings_the_pipeline_would_overwrite_do_not_exist(call):
+    done = call("--config.grow_grasps.seed=3")
+    assert done.code == 2 and "unknown config key 'grow_grasps.seed'" in done.stderr
 
 
 def test_an_expert_from_elsewhere_takes_the_place_of_training(tmp_path):
-    import command_line
-    import pipeline as module
-
     config = command_line.load(f"{_toy_configs(tmp_path)}/pipeline.py:laptop", tmp_path)
     assert config.expert == "shipped"
-    stages = module.stage_configs(config)
+    stages = pipeline.stage_configs(config)
     assert list(stages) == [script for script in launch.STAGES if script != "anygrasp_ppo"]
     assert {script for script, stage in stages.items() if stage.expert == "shipped"} == {
         "collect_dataset",
@@ -121,12 +123,12 @@ def test_an_expert_from_elsewhere_takes_the_place_of_training(tmp_path):
     }
     with config.unlocked():
         config.collect_dataset.expert = "runs/mine/expert"
-    assert module.stage_configs(config)["collect_dataset"].expert == "runs/mine/expert"
+    assert pipeline.stage_configs(config)["collect_dataset"].expert == "runs/mine/expert"
     config.expert = "run"
-    assert list(module.stage_configs(config)) == list(launch.STAGES)
+    assert list(pipeline.stage_configs(config)) == list(launch.STAGES)
     config.expert = str(tmp_path / "clever")
     with pytest.raises(FileNotFoundError, match="no expert in .*clever; train one here with --config.expert=run"):
-        module.stage_configs(config)
+        pipeline.stage_configs(config)
 
 
 def _toy_configs(folder: Path) -> Path:
