@@ -4,7 +4,7 @@ Every object gets 100 random grasps of its file, each under gravity along six di
 targets held, 0.1 kg and friction 0.85. A grasp holds if the object never leaves 2 cm and 0.5 rad of its stored pose.
 
 Time: 2 minutes for 32 objects on 2 cores. Expected: every object holds at least 97%.
-Command: python benchmarks/check_grasps.py [--folder=runs/demo/grasps] [--objects=cube_55] [--friction=0.5]
+Command: python benchmarks/check_grasps.py [--hand=leap] [--folder=runs/demo/grasps] [--objects=cube_55]
 The last line is one JSON object. Only the hand's and the objects' shapes are taken from the package.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from mujoco import rollout
 
 from dexgen_jax import pretrained
-from dexgen_jax.hand import allegro
+from dexgen_jax.hand import registry
 from dexgen_jax.objects import catalog
 
 SIDES = np.concatenate([np.eye(3), -np.eye(3)])
@@ -26,9 +26,9 @@ MAX_SHIFT, MAX_TURN = 0.02, 0.5  # m, rad
 SECONDS, MASS = 2.0, 0.1
 
 
-def model_of(name: str, friction: float, timestep: float) -> mujoco.MjModel:
+def model_of(hand: str, name: str, friction: float, timestep: float) -> mujoco.MjModel:
     """The hand with one object in plain MuJoCo: the object's geoms as they are, default contacts and iterations."""
-    spec, thing = allegro.build_spec(), catalog.load(name)
+    spec, thing = registry.load(hand).spec(), catalog.load(name)
     spec.option.timestep, spec.option.cone = timestep, mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.impratio = 10  # friction stiffer than contact: otherwise whatever is held creeps
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
@@ -42,9 +42,10 @@ def model_of(name: str, friction: float, timestep: float) -> mujoco.MjModel:
     return spec.compile()
 
 
-def read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Joints and joint targets (N, n) [rad] and object poses (N, 7) of a grasp file; see docs/grasps.md."""
+def read(path: Path, hand: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Joints and joint targets (N, n) [rad] and object poses (N, 7) of a hand's grasp file; see docs/grasps.md."""
     with np.load(path) as data:
+        registry.refuse_other(f"grasp file {path}", json.loads(str(data["meta"]))["hand"], registry.load(hand).name)
         if data["q"].dtype != np.int16:
             return data["q"], data["target"], data["object_pose"]
         return 1e-4 * data["q"], 1e-4 * data["target"], data["object_pose"]
@@ -52,9 +53,9 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def held(name: str, path: Path, args: argparse.Namespace) -> np.ndarray:
     """Which of the drawn grasps hold under which direction of gravity, (grasps, 6) bool."""
-    q, target, pose = read(path)
+    q, target, pose = read(path, args.hand)
     rows = np.random.default_rng(args.seed).permutation(len(q))[: args.grasps]
-    model = model_of(name, args.friction, args.timestep)
+    model = model_of(args.hand, name, args.friction, args.timestep)
     start = np.zeros((len(rows), mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)))
     start[:, 1 : 1 + model.nq] = np.concatenate([q[rows], pose[rows]], axis=1)  # the time comes first
     steps = round(SECONDS / args.timestep)
@@ -74,6 +75,7 @@ def held(name: str, path: Path, args: argparse.Namespace) -> np.ndarray:
 def main() -> None:
     """Reads the command line, checks every object, prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hand", default="allegro", help="whose grasps: see dexgen_jax/hand/registry.py")
     parser.add_argument("--folder", default="shipped", help="a folder of grasp files, or the shipped ones")
     parser.add_argument("--objects", default="", help="names with commas; all files of the folder if not given")
     parser.add_argument("--grasps", type=int, default=100, help="random grasps of each object")
@@ -81,7 +83,7 @@ def main() -> None:
     parser.add_argument("--timestep", type=float, default=0.005, help="s, of the independent simulation")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    args.folder = pretrained.find("grasps", args.folder)
+    args.folder = pretrained.find("grasps", args.folder, hand=registry.load(args.hand).name)
     names = args.objects.split(",") if args.objects else sorted(path.stem for path in args.folder.glob("*.npz"))
     if not names:
         parser.error(f"no grasp files in {args.folder}")
