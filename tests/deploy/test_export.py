@@ -179,8 +179,8 @@ def test_a_file_that_is_not_what_was_exported_is_refused(file, tmp_path):
     for name, change in (("weights.npz", flip), ("tick.stablehlo", flip), ("tick.stablehlo", lambda data: None)):
         with pytest.raises(ValueError, match=f"bad.zip: {name} is missing or not what was exported: copy or export"):
             Exported(rewritten(file, tmp_path / "bad.zip", name, change))
-    older = lambda data: data.replace(b'"version": 3', b'"version": 2')
-    with pytest.raises(ValueError, match="holds 'dexgen_jax controller' version 2, and this reads .* version 3"):
+    older = lambda data: data.replace(b'"version": 4', b'"version": 3')
+    with pytest.raises(ValueError, match="holds 'dexgen_jax controller' version 3, and this reads .* version 4"):
         Exported(rewritten(file, tmp_path / "old.zip", "contract.json", older))
     (tmp_path / "short.zip").write_bytes(file.read_bytes()[:-100])
     with pytest.raises(ValueError, match="short.zip is damaged or no exported controller"):
