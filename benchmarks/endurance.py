@@ -58,7 +58,7 @@ def run(controller: Controller, calls: int) -> dict[str, float]:
         command = command * np.nan if i % BROKEN_EVERY == 1 else command
         mode, strength = controller.model.modes[i % len(controller.model.modes)], STRENGTHS[i % len(STRENGTHS)]
         start = time.perf_counter()
-        action, seen = controller.act(read, target, command, kind, mode, strength)
+        action, seen = controller.act(read, target, command, kind, mode=mode, strength=strength)
         taken[i] = 1e3 * (time.perf_counter() - start)
         held = bool(int(seen.events) & safety.Event.HELD)
         count["held"] += held

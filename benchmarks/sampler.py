@@ -13,6 +13,7 @@ docs/sampler.md. The last line is one JSON object, times in ms.
 """
 
 import argparse
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -27,6 +28,7 @@ import numpy as np
 
 from dexgen_jax.controller import commands, controller
 from dexgen_jax.controller.model import Model, Weights
+from dexgen_jax.controller.tick_input import TickInput
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 
@@ -45,11 +47,12 @@ def untrained(model: Model) -> Weights:
     return Weights(**jax.jit(model.initial_parameters)(jax.random.PRNGKey(0)), normalizer=statistics)
 
 
-def readings(model: Model) -> tuple:
+def readings(model: Model) -> tuple[controller.State, TickInput]:
     """What one call of `act` takes after the weights."""
     q = jnp.asarray(model.hand.prior.joint_mean, jnp.float32)
     command = commands.Command(jnp.full(model.motion_shape[1:], 0.01), jnp.ones(model.hand.num_keypoints), q + 0.1)
-    return controller.reset(model, q, q), q, q, command, jnp.int32(0), jnp.float32(750.0), jax.random.PRNGKey(1)
+    tick = TickInput(q=q, target=q, command=command, key=jax.random.PRNGKey(1))
+    return controller.reset(model, q, q), jax.tree.map(jnp.asarray, tick)
 
 
 def acting(model: Model, rearranged: bool = True) -> Callable[[], None]:
@@ -70,10 +73,9 @@ def acting_in_class(model: Model) -> Callable[[], None]:
 
 def acting_in_batch(model: Model, batch: int) -> Callable[[], None]:
     """Returns a compiled call of `act` for `batch` hands, each with its own random key."""
-    *each, key = readings(model)
-    many = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *jnp.shape(x))), tuple(each))
-    arguments = untrained(model), *many, jax.random.split(key, batch)
-    act = jax.vmap(functools.partial(controller.act, model), in_axes=(None, *[0] * 7))
+    state, tick = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *jnp.shape(x))), readings(model))
+    arguments = untrained(model), state, dataclasses.replace(tick, key=jax.random.split(tick.key[0], batch))
+    act = jax.vmap(functools.partial(controller.act, model), in_axes=(None, 0, 0))
     compiled = jax.jit(act).lower(*arguments).compile()
     return lambda: jax.block_until_ready(compiled(*arguments))
 

@@ -31,7 +31,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     controller.reset(hand.prior.joint_mean)
     # A copy shares the compiled programs and weights, and has a memory of its own.
     server = Server(
-        contract.describe(controller), hand, lambda: copy.copy(controller), config.address, read_token(config),
+        contract.describe(controller), lambda: copy.copy(controller), config.address, read_token(config),
         config.max_clients,
     )  # fmt: skip
     stopped = threading.Event()

@@ -7,6 +7,7 @@ import command_line
 import pytest
 from snippets import PAGES, ROOT, commands, python_blocks
 
+from dexgen_jax.controller import commands as kinds_of_command
 from dexgen_jax.envs import registry
 from dexgen_jax.evaluation import operators
 
@@ -22,7 +23,7 @@ COMMANDS = [(page.relative_to(ROOT).as_posix(), command) for page in PAGES for c
 @pytest.fixture
 def tables(monkeypatch):
     """What a reader adds to the tables of names is gone again afterwards."""
-    for module, name in ((registry, "TASKS"), (operators, "KINDS")):
+    for module, name in ((registry, "TASKS"), (operators, "KINDS"), (kinds_of_command, "KINDS")):
         monkeypatch.setattr(module, name, dict(getattr(module, name)))
 
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from dexgen_jax.controller.fields import array
 from dexgen_jax.hand import kinematics
 from dexgen_jax.hand.description import Hand
 
@@ -23,9 +24,9 @@ from dexgen_jax.hand.description import Hand
 class Command:
     """How the keypoints should move, and which of them the operator speaks of."""
 
-    offsets: jax.Array  # (K, 3) m, palm frame
-    weight: jax.Array  # (K,) in [0, 1]: how much each keypoint counts
-    target: jax.Array  # (n,) rad: the joint targets that do it directly, as is done when the controller is released
+    offsets: jax.Array = array("keypoints 3", "way that the keypoints are asked to go [m, palm frame]")
+    weight: jax.Array = array("keypoints", "how much each of them counts, 0 to 1")
+    target: jax.Array = array("joints", "the joint targets that do it directly, as when released [rad]")
 
 
 def none(hand: Hand, target: jax.Array) -> Command:

@@ -17,12 +17,14 @@ import numpy as np
 from flax import struct
 
 from dexgen_jax import checkpoints, pretrained
-from dexgen_jax.controller import commands, guidance, listening, safety
+from dexgen_jax.controller import commands, fields, guidance, listening, safety, tick_input
 from dexgen_jax.controller.commands import Command
+from dexgen_jax.controller.fields import array
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.controller.model import Model, Weights
-from dexgen_jax.controller.numbers import flag, floats, place
+from dexgen_jax.controller.numbers import floats, place
 from dexgen_jax.controller.sampler import TEMPERATURE, sample_motions
+from dexgen_jax.controller.tick_input import TickInput
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.hand import kinematics, registry
@@ -58,14 +60,20 @@ class Settings:
             raise ValueError("a distance or restraints of your own bend the motion: they need guided=True")
 
 
+# `TickInput` is declared where a robot without JAX can read it.
+jax.tree_util.register_dataclass(TickInput)
+
+
 @struct.dataclass
 class State:
-    """What one hand remembers from tick to tick: the last H good readings, oldest first, and its operator."""
+    """What one hand remembers from tick to tick: the last H good readings, and its operator."""
 
-    q: jax.Array  # (H, n) rad
-    target: jax.Array  # (H, n) rad
-    safe: jax.Array  # (n,) rad: the joint targets let out last, held when those in force are no numbers either
-    doubt: jax.Array  # () variance of the operator's commands, see `listening.doubt`
+    q: jax.Array = array("history joints", "the last joint positions, oldest first [rad]")
+    target: jax.Array = array("history joints", "the joint targets in force at each of them [rad]")
+    # Held when those in force are no numbers either.
+    safe: jax.Array = array("joints", "the joint targets set last, within the limits [rad]")
+    # See `listening.doubt`.
+    doubt: jax.Array = array("", "variance of the operator's commands, in units of listening.action_std squared")
 
     def push(self, q: jax.Array, target: jax.Array) -> "State":
         """Forgets the oldest reading and adds one, (n,) [rad] each."""
@@ -77,14 +85,16 @@ class State:
 class Diagnostics:
     """What the controller meant by its action, and what it had to do about its input."""
 
-    motion: jax.Array  # (T, K, 3) m, palm frame: the keypoint offsets it wants
-    distance: jax.Array  # () m, root mean square distance of the motion's commanded keypoints from the command
-    overruled: jax.Array  # () rad, root mean square difference of the action from the joint targets commanded
-    spread: jax.Array  # () m, root mean square deviation of the candidates' keypoints; 0 with one candidate
-    alpha: jax.Array  # () 1/m^2, how much the command was heard: 0 if it was refused
-    strength: jax.Array  # () the same as lambda, see `guidance.strength`
-    doubt: jax.Array  # () rad, standard deviation that the operator's commands are believed to have, of each joint
-    events: jax.Array  # () int32, bits of `safety.Event`
+    motion: jax.Array = array("horizon keypoints 3", "keypoint offsets it wants, per step ahead [m, palm frame]")
+    # Of the commanded keypoints.
+    distance: jax.Array = array("", "root mean square distance of that from the command [m]")
+    overruled: jax.Array = array("", "root mean square of action minus the command's joint targets [rad]")
+    spread: jax.Array = array("", "root mean square deviation of the candidates, 0 with one [m]")
+    alpha: jax.Array = array("", "how much the command was heard, 0 if it was refused [1/m^2]")
+    strength: jax.Array = array("", "the same as lambda")  # see `guidance.strength`
+    doubt: jax.Array = array("", "standard deviation that commands are believed to have, each joint [rad]")
+    # See `safety.Event`.
+    events: jax.Array = array("", "bits of `events`; the targets in force are held if `held_if` meets them", "int32")
 
 
 def reset(model: Model, q: jax.Array, target: jax.Array) -> State:
@@ -97,33 +107,30 @@ def reset(model: Model, q: jax.Array, target: jax.Array) -> State:
 
 
 def act(
-    model: Model, weights: Weights, state: State, q: jax.Array, target: jax.Array, command: Command, mode: jax.Array,
-    alpha: jax.Array, key: jax.Array, age: jax.Array | float = 0.0, released: jax.Array | bool = False,
-    settings: Settings = Settings(),
-) -> tuple[jax.Array, State, Diagnostics]:  # fmt: skip
+    model: Model, weights: Weights, state: State, tick: TickInput, settings: Settings = Settings()
+) -> tuple[jax.Array, State, Diagnostics]:
     """One control tick of one hand: returns the joint target (n,) [rad] to set now, safe whatever the input is.
 
-    `q` is the reading, `age` () [s] old, and `target` the joint target in force, (n,) [rad]; `command` comes from
-    `controller.commands`; `alpha` () [1/m^2] is how much it is listened to: 0 is the prior alone, infinity the command.
-    Unless motions are `guided`, the operator is weighed, too: the better, the more it is heard. `released` () bool is
-    the off switch: the command's joint targets go straight through, within the limits. Only `model` and `settings` are
-    static. Source: arXiv:2502.04307, section III, and `controller.listening`.
+    The command is heard as far as `tick.strength` says: 0 is the prior alone, infinity the command. Unless motions are
+    `guided`, the operator is weighed, too: the better, the more it is heard. Only `model` and `settings` are static.
+    Source: arXiv:2502.04307, section III, and `controller.listening`.
     """
     hand, limits = model.hand, settings.limits
-    events = safety.check_reading(hand, limits, q, target, age)
+    alpha = guidance.alpha_of(tick.strength, weights.normalizer.offset_std)
+    events = safety.check_reading(hand, limits, tick.q, tick.target, tick.age)
     good = events == 0
-    state = jax.tree.map(lambda new, old: jnp.where(good, new, old), state.push(q, target), state)
-    released = jnp.asarray(released)
-    command, alpha, told = safety.check_command(hand, limits, command, jnp.where(released, 0.0, alpha))
+    state = jax.tree.map(lambda new, old: jnp.where(good, new, old), state.push(tick.q, tick.target), state)
+    released = jnp.asarray(tick.released)
+    command, alpha, told = safety.check_command(hand, limits, tick.command, jnp.where(released, 0.0, alpha))
 
-    there = jnp.clip(mode, 0, len(model.modes) - 1)
-    motion, wanted, spread = _intend(model, weights, state, command, there, alpha, key, settings)
-    wanted = jnp.where(mode == there, wanted, jnp.nan)  # a mode that does not exist moves nothing
+    there = jnp.clip(tick.mode, 0, len(model.modes) - 1)
+    motion, wanted, spread = _intend(model, weights, state, command, there, alpha, tick.key, settings)
+    wanted = jnp.where(tick.mode == there, wanted, jnp.nan)  # a mode that does not exist moves nothing
     strength, doubt = guidance.strength(alpha, weights.normalizer.offset_std), state.doubt
     if not settings.guided:
         wanted, strength, doubt = _weigh(hand, settings, state, command, wanted, strength)
     wanted = jnp.where(released, command.target, wanted)
-    held = safety.in_force(hand, limits, target, state.safe)
+    held = safety.in_force(hand, limits, tick.target, state.safe)
     action, events = safety.check_action(hand, limits, wanted, state.target[-1], held, events | told)
     doubt = jnp.where(events & int(safety.Event.HELD) > 0, state.doubt, doubt)
     diagnostics = Diagnostics(
@@ -190,6 +197,7 @@ class Controller:
         self.state: State | None = None
         self._key = np.asarray(jax.random.PRNGKey(seed))
         self._alpha_of_one = float(guidance.alpha_of(1.0, self.weights.normalizer.offset_std))
+        self._options = tick_input.options(fields.sizes(model))
         self._programs: dict[str, Callable] = {}
         self._weights: Weights | None = None  # as the tick reads them
 
@@ -220,37 +228,36 @@ class Controller:
             self._programs = self._compile()
         self.state = self._programs["reset"](q, target)
 
+    @tick_input.documented
     def act(
         self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None = None, kind: str = "joints",
-        mode: str = "default", strength: float | None = None, alpha: float | None = None, age: float = 0.0,
-        released: bool = False,
+        alpha: float | None = None, **options: Any,
     ) -> tuple[np.ndarray, Diagnostics]:  # fmt: skip
-        """One control tick, see the function `act`.
+        """One control tick, see the function `act`: returns the joint targets (n,) [rad] to set now, and diagnostics.
 
-        `command` is of one `kind` of `commands.KINDS`, measured from `target`; without it the prior moves the hand. How
-        much it is heard is said once, as `strength` (lambda = 2 alpha s^2, unitless; 1 if nothing is said, which is as
-        far as the operator can be believed) or as the paper's `alpha` [1/m^2]. `released` without a command keeps
-        the targets in force. Wrong numbers are answered in `Diagnostics.events`; what is no number, or of another
-        shape, or a name that does not exist, is a ValueError and changes nothing, see docs/deploy.md.
+        `q` is the reading and `target` the joint targets in force, (n,) [rad]. `command` is of one `kind` of
+        `commands.KINDS`, measured from `target`; without it the prior moves the hand, or, `released`, it keeps still.
+        The paper's `alpha` [1/m^2] may be said in place of `strength` (lambda = 2 alpha s^2, unitless). Wrong numbers
+        are answered in `Diagnostics.events`; what is no number, or of another shape, or a name that does not exist, is
+        a ValueError and changes nothing, see docs/deploy.md.
         """
         if self.state is None:
             raise RuntimeError("the controller has no history yet: call reset(q) before the first act")
-        alpha = self._alpha(command, strength, alpha)
-        mode, age, released = self.model.mode_index(mode), floats(age, (), "age"), flag(released, "released")
+        told = tick_input.read(options, self._options, {"modes": self.model.modes})
+        if alpha is not None:
+            told["strength"] = self._strength(alpha, options)
+        if command is None:
+            told["strength"] = np.float32(0)
         q, target = self._joints(q, "q"), self._joints(target, "target")
-        asked = self._command(target, command, kind)
-        action, self.state, diagnostics, self._key = self._programs["act"](
-            self._weights, self.state, q, target, asked, np.int32(mode), alpha, self._key, age, released
-        )
+        tick = TickInput(q=q, target=target, command=self._command(target, command, kind), key=self._key, **told)
+        action, self.state, diagnostics, self._key = self._programs["act"](self._weights, self.state, tick)
         return np.asarray(action), diagnostics
 
-    def _alpha(self, command: Any, strength: float | None, alpha: float | None) -> np.ndarray:
-        if strength is not None and alpha is not None:
-            raise ValueError(f"say how much the command is heard, as strength or as alpha: got {strength} and {alpha}")
-        if alpha is None:
-            alpha = self._alpha_of_one * float(floats(1.0 if strength is None else strength, (), "strength"))
-        alpha = floats(alpha, (), "alpha")
-        return np.zeros_like(alpha) if command is None else alpha
+    def _strength(self, alpha: float, options: dict[str, Any]) -> np.ndarray:
+        if "strength" in options:
+            said = f"{options['strength']} and {alpha}"
+            raise ValueError(f"say how much the command is heard, as strength or as alpha: got {said}")
+        return floats(alpha, (), "alpha") / np.float32(self._alpha_of_one)
 
     def _joints(self, values: np.ndarray, name: str) -> np.ndarray:
         return floats(values, (self.model.hand.num_joints,), f"{name} [rad] of the {self.model.hand_name} hand")
@@ -268,15 +275,15 @@ class Controller:
         self._weights = self.weights.for_one_hand(model)
         q = np.zeros(hand.num_joints, np.float32)
 
-        def tick(weights: Weights, state: State, *inputs: jax.Array) -> tuple:
-            *before, key, age, released = inputs
-            key, now = jax.random.split(key)
-            return *act(model, weights, state, *before, now, age, released, self.settings), key
+        def run(weights: Weights, state: State, tick: TickInput) -> tuple:
+            key, now = jax.random.split(tick.key)
+            return *act(model, weights, state, dataclasses.replace(tick, key=now), self.settings), key
 
         programs = {"reset": jax.jit(functools.partial(reset, model)).lower(q, q).compile()}
         for name, kind in commands.KINDS.items():
             asked = np.zeros(kind.shape(hand), np.float32)
             programs[name] = jax.jit(functools.partial(kind.make, hand)).lower(q, asked).compile()
-        inputs = q, q, commands.none(hand, q), np.int32(0), np.float32(0), self._key, np.float32(0), np.bool_(False)
-        programs["act"] = jax.jit(tick).lower(self._weights, programs["reset"](q, q), *inputs).compile()
+        quiet = tick_input.read({}, self._options, {})
+        tick = TickInput(q=q, target=q, command=commands.none(hand, q), key=self._key, **quiet)
+        programs["act"] = jax.jit(run).lower(self._weights, programs["reset"](q, q), tick).compile()
         return programs

@@ -8,13 +8,12 @@ import functools
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from dexgen_jax.controller import controller as control
-from dexgen_jax.controller import guidance
-from dexgen_jax.controller.commands import Command
+from dexgen_jax.controller import tick_input
 from dexgen_jax.controller.controller import Controller
+from dexgen_jax.deploy import tick
 from dexgen_jax.deploy.exported import Exported
 
 COUNT = 100
@@ -35,7 +34,9 @@ def inputs(controller: Controller) -> dict[str, np.ndarray]:
         "command_target": walk + 0.3 * rng.standard_normal(walk.shape),
         "strength": rng.choice([0.0, 0.03, 0.3, 10.0, np.inf, -1.0, np.nan], count),
     }  # fmt: skip
+    quiet = tick_input.read({}, tick_input.options(), {})
     return {
+        **{name: np.full(count, value) for name, value in quiet.items()},
         **{name: value.astype(np.float32) for name, value in named.items()},
         "mode": (np.arange(count) % 3).astype(np.int32),
         "released": np.arange(count) % 13 == 0,
@@ -52,18 +53,12 @@ def first(controller: Controller) -> dict[str, np.ndarray]:
 
 def expected(controller: Controller) -> dict[str, np.ndarray]:
     """What the controller's own `act` gives for them, (COUNT, ...) each, in sequence from `first`."""
-    model, weights, offset_std = controller.model, controller.weights, controller.weights.normalizer.offset_std
-    act = jax.jit(functools.partial(control.act, model, settings=controller.settings))
+    act = jax.jit(functools.partial(control.act, controller.model, settings=controller.settings))
     said = inputs(controller)
     state, outputs = control.State(**first(controller)), []
     for now in range(COUNT):
-        now = {name: value[now] for name, value in said.items()}
-        command = Command(now["command_offsets"], now["command_weight"], now["command_target"])
-        alpha = jnp.float32(guidance.alpha_of(now["strength"], offset_std))
-        action, state, diagnostics = act(
-            weights, state, now["q"], now["target"], command, now["mode"], alpha, now["key"], now["age"],
-            now["released"],
-        )  # fmt: skip
+        told = tick.from_arrays({name: value[now] for name, value in said.items()})
+        action, state, diagnostics = act(controller.weights, state, told)
         outputs.append({"action": action, **vars(diagnostics)})
     return {name: np.stack([output[name] for output in outputs]) for name in outputs[0]}
 

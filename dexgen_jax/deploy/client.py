@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import zmq
 
+from dexgen_jax.controller import tick_input
 from dexgen_jax.controller.numbers import floats
 from dexgen_jax.deploy import messages
 
@@ -46,10 +47,10 @@ class Client:
         """Begins anew: joint positions `q` (n,) [rad] and their targets (default: where they are)."""
         self._terms = self._ask("reset", q=q, target=q if target is None else target)["terms"]
 
+    @tick_input.documented
     def act(
-        self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None = None, kind: str = "joints",
-        mode: str = "default", strength: float = 1.0, age: float = 0.0, released: bool = False,
-    ) -> tuple[np.ndarray, dict[str, Any]]:  # fmt: skip
+        self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None = None, kind: str = "joints", **options: Any
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """One control tick: returns joint targets (n,) [rad] and diagnostics. Arguments are those of `Controller.act`.
 
         Raises TimeoutError if the answer does not come in time, ConnectionResetError if the server had forgotten the
@@ -59,13 +60,13 @@ class Client:
         if self._terms is None:
             raise RuntimeError("the server does not know the hand yet: call reset(q) before the first act")
         latest = time.monotonic() + self.timeout_s
-        fields = {name: floats(value, np.shape(value), name) for name, value in (("q", q), ("target", target))}
-        fields |= {"kind": kind, "mode": mode, "released": released, "command": command}
-        fields |= {name: floats(value, (), name) for name, value in (("strength", strength), ("age", age))}
-        if command is not None:
-            fields["command"] = floats(command, np.shape(command), "command")
+        tick_input.refuse_unknown(options)
+        said = {"q": q, "target": target, **options, **({} if command is None else {"command": command})}
+        words = [name for name, field in tick_input.options().items() if field.dtype != "float32"]
+        # Names and flags go as they are: the server knows what there is.
+        numbers = {name: floats(value, np.shape(value), name) for name, value in said.items() if name not in words}
         try:
-            reply = self._ask("act", latest, **fields)
+            reply = self._ask("act", latest, kind=kind, **said | numbers)
         except messages.Refused as refused:
             if refused.reason != messages.FORGOTTEN:
                 raise

@@ -44,12 +44,9 @@ def write(controller: Controller, path: str | Path) -> dict[str, Any]:
 
 def _functions(controller: Controller) -> dict[str, tuple[Callable, list]]:
     """All functions with what their arguments are like, by name."""
-    hand = controller.model.hand
+    model, hand = controller.model, controller.model.hand
     weights = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tick.weight_arrays(controller))
-    arrays = [
-        {name: field.spec() for name, field in fields(controller).items()}
-        for fields in (contract.state_fields, contract.input_fields)
-    ]
+    arrays = [contract.specs(fields) for fields in (contract.state_fields(model), contract.input_fields(model))]
     functions = {"tick": (tick.tick_function(controller), [weights, *arrays])}
     target = jax.ShapeDtypeStruct((hand.num_joints,), np.float32)
     for name, kind in KINDS.items():

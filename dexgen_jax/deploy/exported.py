@@ -19,7 +19,7 @@ import jax
 import jax.export
 import numpy as np
 
-FORMAT, VERSION = "dexgen_jax controller", 3
+FORMAT, VERSION = "dexgen_jax controller", 4
 
 
 class Exported:
@@ -59,26 +59,24 @@ class Exported:
         self._state = nothing | known
 
     def act(
-        self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None = None, kind: str = "joints",
-        mode: str = "default", strength: float = 1.0, age: float = 0.0, released: bool = False,
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:  # fmt: skip
+        self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None = None, kind: str = "joints", **options: Any
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """One control tick: returns the joint targets (n,) [rad] to set now, and diagnostics by name.
 
-        `q` is the reading, `age` [s] old, and `target` the joint targets in force, (n,) [rad]; `command` is of one
-        `kind` of `contract["commands"]`, heard with `strength` (0 is not at all), or `released`: let through. Wrong
-        numbers are answered in the bits `events`; what is no number, or of another shape, or a name that does not
-        exist, is a ValueError and changes nothing.
+        `q` is the reading and `target` the joint targets in force, (n,) [rad]; `command` is of one `kind` of
+        `contract["commands"]`. Options are what has a default in `contract["inputs"]`, such as `age`, `mode`,
+        `strength` and `released`; where that names `choices`, by the name that the contract lists there. Wrong numbers
+        are answered in the bits `events`; what is no number, or of another shape, or a name that does not exist, is a
+        ValueError and changes nothing.
         """
         if self._state is None:
             raise RuntimeError("the controller has no history yet: call reset(q) before the first act")
-        q, target, strength = self._joints(q, "q"), self._joints(target, "target"), _floats(strength, (), "strength")
-        inputs = {
-            "q": q, "target": target, "age": _floats(age, (), "age"), "released": _flag(released, "released"),
-            "mode": np.int32(_one_of(mode, "mode", self.contract["modes"])),
-            "strength": np.float32(0.0) if command is None else strength,
-            "key": self._random.integers(2**32, size=2, dtype=np.uint32),
-            **{f"command_{name}": part for name, part in self._command(target, command, kind).items()},
-        }  # fmt: skip
+        inputs = self._options(options)
+        if command is None:
+            inputs["strength"] = np.float32(0)
+        q, target = self._joints(q, "q"), self._joints(target, "target")
+        inputs |= {"q": q, "target": target, "key": self._random.integers(2**32, size=2, dtype=np.uint32)}
+        inputs |= {f"command_{name}": part for name, part in self._command(target, command, kind).items()}
         outputs, self._state = self.tick(self._state, inputs)
         outputs = {name: np.asarray(value) for name, value in outputs.items()}
         return outputs.pop("action"), outputs
@@ -86,6 +84,19 @@ class Exported:
     def tick(self, state: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The exported function itself: state and inputs -> outputs and new state, named and typed by the contract."""
         return self._tick(self._weights, state, inputs)
+
+    def _options(self, said: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The inputs with a default: what was said of them, and the defaults of the others."""
+        known = {name: field for name, field in self.contract["inputs"].items() if "default" in field}
+        if unknown := set(said) - set(known):
+            raise TypeError(f"a tick has no option {min(unknown)!r}; there is {', '.join(known)}")
+        unsaid = {name: np.asarray(field["default"], field["dtype"]) for name, field in known.items()}
+        return unsaid | {name: self._option(name, known[name], value) for name, value in said.items()}
+
+    def _option(self, name: str, field: dict[str, Any], value: Any) -> np.ndarray:
+        if "choices" in field:
+            return np.int32(_one_of(value, name, self.contract[field["choices"]]))
+        return _flag(value, name) if field["dtype"] == "bool" else _floats(value, tuple(field["shape"]), name)
 
     def _command(self, target: np.ndarray, command: np.ndarray | None, kind: str) -> dict[str, Any]:
         _one_of(kind, "kind of command", list(self.contract["commands"]))

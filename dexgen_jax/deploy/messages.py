@@ -6,11 +6,13 @@
 Arrays are nested lists of numbers, so any language can speak this; nothing is ever unpickled. Needs numpy and msgpack.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgpack
 import numpy as np
+
+from dexgen_jax.controller.numbers import place
 
 VERSION = 3  # 3: released without a command keeps the targets; what is wrong with numbers is said in events
 LARGEST = 16 * 1024  # bytes of a message: some ten times an `act` of a 16-joint hand
@@ -54,7 +56,7 @@ def refuse_unknown(message: Mapping[str, Any], known: Collection[str]) -> None:
         raise ValueError(f"unknown field {unknown[0][:40]!r}; a request of this kind has {', '.join(known)}")
 
 
-def array(message: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> np.ndarray:
+def array(message: Mapping[str, Any], name: str, shape: Sequence[int]) -> np.ndarray:
     """Reads field `name` as float32 of `shape`; NaN and infinite ones are for the tick to judge."""
     rows, wanted = [_field(message, name)], " x ".join(map(str, shape))
     for size in shape:
@@ -69,6 +71,15 @@ def array(message: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> np.n
             raise ValueError(f"{name} must hold numbers, got {_short(item)}")
     with np.errstate(over="ignore"):
         return np.array(rows, np.float32).reshape(shape)
+
+
+def tick_input(message: Mapping[str, Any], name: str, contract: Mapping[str, Any]) -> np.ndarray | bool | str:
+    """Reads an input of the tick, as the `contract` describes it: a name where it lists them, a flag or numbers."""
+    field = contract["inputs"][name]
+    if "choices" in field:
+        place(_field(message, name), contract[field["choices"]], name)
+        return message[name]
+    return flag(message, name) if field["dtype"] == "bool" else array(message, name, field["shape"])
 
 
 def text(message: Mapping[str, Any], name: str, choices: Collection[str]) -> str:

@@ -16,6 +16,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as
 from onnx import helper
 
 from dexgen_jax.controller.controller import Controller
+from dexgen_jax.controller.fields import Field
 from dexgen_jax.deploy import contract, tick
 from dexgen_jax.deploy.onnx_rules import Graph, Name, Value, apply
 from dexgen_jax.run_log import atomic_write, to_json
@@ -108,10 +109,11 @@ def trace(controller: Controller) -> tuple[ClosedJaxpr, list[str], list[str]]:
     """
     weights, function = tick.weight_arrays(controller), tick.tick_function(controller)
     state, inputs, outputs = (
-        fields(controller) for fields in (contract.state_fields, contract.input_fields, contract.output_fields)
+        fields(controller.model) for fields in (contract.state_fields, contract.input_fields, contract.output_fields)
     )
-    specs = [{name: field.spec() for name, field in fields.items()} for fields in (state, inputs)]
-    closed = jax.make_jaxpr(lambda state, inputs: function(weights, state, inputs))(*specs)
+    closed = jax.make_jaxpr(lambda state, inputs: function(weights, state, inputs))(
+        contract.specs(state), contract.specs(inputs)
+    )
     # jax flattens a dict by sorted key
     before = [f"state_{name}" for name in sorted(state)] + sorted(inputs)
     after = [f"told_{name}" if name in inputs else name for name in sorted(outputs)]
@@ -127,7 +129,7 @@ def write(controller: Controller, path: str | Path) -> dict[str, Any]:
     told += [(name, jax.ShapeDtypeStruct(shape, np.float32)) for shape, name in walk.noise]
     terms, drawn = contract.describe(controller), "standard normal, fresh in every tick"
     del terms["inputs"]["key"]
-    noise = {name: contract.Field(shape, "float32", drawn) for shape, name in walk.noise}
+    noise = {name: Field(shape, "float32", drawn) for shape, name in walk.noise}
     terms["inputs"] |= contract.plain(noise)
     _write(path, walk.graph, told, list(zip(after, closed.out_avals, outputs, strict=True)), terms)
     return terms
@@ -139,7 +141,7 @@ def write_joint_command(controller: Controller, path: str | Path) -> None:
     closed = jax.make_jaxpr(tick.command_function(controller, "joints"))(joints, joints)
     walk, before = Walk(), ("target", "wanted")
     outputs = walk.run(closed, [Name(name) for name in before])
-    after = [f"command_{name}" for name in sorted(contract.command_fields(controller))]
+    after = sorted(contract.command_fields(controller.model))
     told = list(zip(before, closed.in_avals, strict=True))
     _write(path, walk.graph, told, list(zip(after, closed.out_avals, outputs, strict=True)), {})
 

@@ -18,18 +18,16 @@ from urllib.parse import urlsplit
 import numpy as np
 import zmq
 
-from dexgen_jax.controller.commands import KINDS
+from dexgen_jax.controller import fields
 from dexgen_jax.controller.controller import Diagnostics
 from dexgen_jax.controller.numbers import place
 from dexgen_jax.controller.safety import Event
 from dexgen_jax.deploy import messages
 from dexgen_jax.deploy.latency import Latencies
-from dexgen_jax.hand.description import Hand
 
 SHORTEST_TOKEN = 16  # characters
 IDLE = 60.0  # s without a word, after which a client's place may go to another
 QUEUED = 256  # messages that may wait for each client, in either direction; more are lost
-DEFAULTS = {"kind": "joints", "mode": "default", "strength": 1.0, "age": 0.0, "released": False}  # as in process
 RELIED_ON = ("format", "version", "hand", "joints", "keypoints", "control_hz", "modes", "commands")  # by a driver
 
 _log = logging.getLogger(__name__)
@@ -49,17 +47,17 @@ class Server:
     """Answers clients until it is told to stop; bound as soon as it is made, `address` is where."""
 
     def __init__(
-        self, contract: dict, hand: Hand, new_session: Callable[[], Session],
-        address: str = "tcp://127.0.0.1:5555", token: str | None = None, max_clients: int = 16,
+        self, contract: dict, new_session: Callable[[], Session], address: str = "tcp://127.0.0.1:5555",
+        token: str | None = None, max_clients: int = 16,
     ):  # fmt: skip
-        """`contract` is what clients are told; `new_session()` must be quick: compile before."""
+        """`contract` is what clients are told and held to; `new_session()` must be quick: compile before."""
         if max_clients < 1:
             raise ValueError(f"a server needs room for at least 1 client, got max_clients={max_clients}")
         if token is not None and len(token) < SHORTEST_TOKEN:
             raise ValueError(f"the token has {len(token)} characters, and {SHORTEST_TOKEN} is the least")
         if token is None and not is_local(address):
             raise ValueError(f"{address} can be reached from other machines: set a token, or listen on tcp://127.0.0.1")
-        self.contract, self.hand, self.max_clients = contract, hand, max_clients
+        self.contract, self.max_clients = contract, max_clients
         terms = json.dumps({name: contract.get(name) for name in RELIED_ON}, sort_keys=True)
         self._terms = hashlib.sha256(terms.encode()).hexdigest()
         self._new_session, self._token = new_session, token
@@ -160,8 +158,7 @@ class Server:
 
     def _reset(self, client: bytes, message: dict[str, Any]) -> dict[str, Any]:
         messages.refuse_unknown(message, ["ask", "q", "target"])
-        joints = (self.hand.num_joints,)
-        q, target = messages.array(message, "q", joints), messages.array(message, "target", joints)
+        q, target = (messages.tick_input(message, name, self.contract) for name in ("q", "target"))
         if client not in self._clients:
             self._make_room()
         session = self._clients[client][0] if client in self._clients else self._new_session()
@@ -170,20 +167,18 @@ class Server:
         return {"terms": self._terms}
 
     def _act(self, client: bytes, message: dict[str, Any]) -> dict[str, Any]:
-        messages.refuse_unknown(message, ["ask", "q", "target", "command", *DEFAULTS])
+        options = [name for name, field in self.contract["inputs"].items() if "default" in field]
+        messages.refuse_unknown(message, ["ask", "q", "target", "command", "kind", *options])
         if client not in self._clients:
             why = "never reset, silent for long, or the server is new"
             raise messages.Refused(f"this client has no session ({why}): ask for a reset first", messages.FORGOTTEN)
-        joints = (self.hand.num_joints,)
-        q, target = messages.array(message, "q", joints), messages.array(message, "target", joints)
-        how = DEFAULTS | {name: message[name] for name in DEFAULTS if name in message}
-        place(how["mode"], self.contract["modes"], "mode")
-        place(how["kind"], KINDS, "kind of command")
-        how |= {name: float(messages.array(how, name, ())) for name in ("strength", "age")}
-        how["released"] = messages.flag(how, "released")
+        q, target = (messages.tick_input(message, name, self.contract) for name in ("q", "target"))
+        how = {name: messages.tick_input(message, name, self.contract) for name in options if name in message}
+        how["kind"] = message.get("kind", "joints")
+        place(how["kind"], self.contract["commands"], "kind of command")
         command = None
         if message.get("command") is not None:
-            command = messages.array(message, "command", KINDS[how["kind"]].shape(self.hand))
+            command = messages.array(message, "command", self.contract["commands"][how["kind"]]["shape"])
         session = self._clients[client][0]
         action, diagnostics = session.act(q, target, command, **how)
         self._remember(client, session)
@@ -216,8 +211,7 @@ def is_local(address: str) -> bool:
 
 
 def plain(diagnostics: Diagnostics) -> dict[str, Any]:
-    """Diagnostics as numbers and names: m, rad, and the events by name."""
-    told = ("distance", "overruled", "spread", "strength", "doubt")
-    numbers = {name: float(getattr(diagnostics, name)) for name in told}
-    events = int(diagnostics.events)
+    """The single numbers of diagnostics, and the events by name; without `alpha`, which `strength` says as well."""
+    told = [name for name, field in fields.of(Diagnostics).items() if not field.shape and name != "alpha"]
+    numbers, events = {name: float(getattr(diagnostics, name)) for name in told}, int(diagnostics.events)
     return {**numbers, "events": [event.name for event in Event if events & event and event != Event.HELD]}

@@ -10,9 +10,10 @@ import jax
 
 from dexgen_jax import checkpoints
 from dexgen_jax.controller import controller as control
-from dexgen_jax.controller import guidance
 from dexgen_jax.controller.commands import KINDS, Command
 from dexgen_jax.controller.controller import Controller
+from dexgen_jax.controller.tick_input import TickInput
+from dexgen_jax.deploy.contract import COMMAND
 
 Arrays = dict[str, jax.Array]
 
@@ -29,15 +30,18 @@ def tick_function(controller: Controller) -> Callable[[Arrays, Arrays, Arrays], 
 
     def tick(weights: Arrays, state: Arrays, inputs: Arrays) -> tuple[Arrays, Arrays]:
         tree = jax.tree.unflatten(structure, [weights[name] for name in names])
-        command = Command(*(inputs[f"command_{part}"] for part in ("offsets", "weight", "target")))
-        action, after, diagnostics = control.act(
-            model, tree, control.State(**state), inputs["q"], inputs["target"], command, inputs["mode"],
-            guidance.alpha_of(inputs["strength"], tree.normalizer.offset_std), inputs["key"], inputs["age"],
-            inputs["released"], settings,
-        )  # fmt: skip
+        action, after, diagnostics = control.act(model, tree, control.State(**state), from_arrays(inputs), settings)
         return {"action": action, **vars(diagnostics)}, vars(after)
 
     return tick
+
+
+def from_arrays(inputs: Arrays) -> TickInput:
+    """Returns the inputs of a tick that are named as in the contract; command_... are the parts of one command."""
+    command = {name: value for name, value in inputs.items() if name.startswith(COMMAND)}
+    others = {name: value for name, value in inputs.items() if name not in command}
+    command = Command(**{name.removeprefix(COMMAND): value for name, value in command.items()})
+    return TickInput(command=command, **others)
 
 
 def command_function(controller: Controller, kind: str) -> Callable[[jax.Array, jax.Array], Arrays]:

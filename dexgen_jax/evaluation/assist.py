@@ -16,9 +16,10 @@ import numpy as np
 from brax.envs.base import Env, State
 from flax import struct
 
-from dexgen_jax.controller import commands, controller, guidance, listening
+from dexgen_jax.controller import commands, controller, listening
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.controller.model import Model, Weights
+from dexgen_jax.controller.tick_input import TickInput
 from dexgen_jax.evaluation import intervals
 from dexgen_jax.evaluation.operators import Operator
 from dexgen_jax.experts import rollout
@@ -44,10 +45,8 @@ def controller_helper(model: Model, weights: Weights, mode: int, settings: contr
 
     def act(memory: controller.State, q, target, command, strength, key) -> tuple[jax.Array, controller.State]:
         asked = commands.joints(model.hand, target, command)
-        alpha = guidance.alpha_of(strength, weights.normalizer.offset_std)
-        aim, memory, _ = controller.act(
-            model, weights, memory, q, target, asked, jnp.int32(mode), alpha, key, settings=settings
-        )
+        tick = TickInput(q=q, target=target, command=asked, mode=jnp.int32(mode), strength=strength, key=key)
+        aim, memory, _ = controller.act(model, weights, memory, tick, settings)
         return aim, memory
 
     return Helper(functools.partial(controller.reset, model), act)

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -9,6 +10,7 @@ from dexgen_jax.controller import commands, controller, guidance
 from dexgen_jax.controller.controller import Controller, Settings
 from dexgen_jax.controller.model import Model
 from dexgen_jax.controller.safety import Event
+from dexgen_jax.controller.tick_input import TickInput
 from dexgen_jax.hand import allegro, kinematics
 
 HAND = allegro.load()
@@ -29,10 +31,16 @@ def weigh(tiny):
     return jax.jit(functools.partial(controller.act, tiny))
 
 
-def _call(act, tiny, untrained, q=MIDDLE, target=MIDDLE, command=COMMAND, alpha=0.0, seed=0, age=0.0, released=False):
+def told(statistics=None, alpha=0.0, seed=0, **said):
+    """What a tick is told: nothing new, unless it is `said`; `alpha` [1/m^2] is of these statistics."""
+    strength = guidance.strength(alpha, statistics.offset_std) if alpha else 0.0
+    known = {"q": MIDDLE, "target": MIDDLE, "command": COMMAND, "strength": np.float32(strength)}
+    return TickInput(key=jax.random.PRNGKey(seed), **known | said)
+
+
+def _call(act, tiny, untrained, **said):
     state = controller.reset(tiny, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE))
-    mode, key = np.int32(0), jax.random.PRNGKey(seed)
-    return act(untrained, state, q, target, command, mode, np.float32(alpha), key, np.float32(age), np.bool_(released))
+    return act(untrained, state, told(untrained.normalizer, **said))
 
 
 def test_the_history_begins_full_and_forgets_the_oldest(tiny):
@@ -51,11 +59,11 @@ def test_targets_stay_within_the_joint_limits_and_the_largest_step(act, tiny, un
 
 
 def test_alpha_zero_does_not_see_the_command(act, tiny, untrained):
-    first, _, told = _call(act, tiny, untrained)
+    first, _, seen = _call(act, tiny, untrained)
     other, _, asked = _call(act, tiny, untrained, command=COMMAND.replace(offsets=-5 * COMMAND.offsets))
     np.testing.assert_array_equal(first, other)
-    np.testing.assert_array_equal(told.motion, asked.motion)
-    assert told.distance != asked.distance
+    np.testing.assert_array_equal(seen.motion, asked.motion)
+    assert seen.distance != asked.distance
 
 
 def test_the_stronger_the_guidance_the_nearer_to_the_command(act, tiny, untrained):
@@ -77,7 +85,7 @@ def test_diagnostics_are_in_metres_and_radians(act, tiny, untrained):
     np.testing.assert_allclose(diagnostics.distance, np.sqrt((apart**2).mean()), rtol=1e-5)
     np.testing.assert_allclose(diagnostics.overruled, np.sqrt(((action - COMMAND.target) ** 2).mean()), rtol=1e-5)
     scale = np.asarray(untrained.normalizer.offset_std)
-    assert diagnostics.alpha == 150
+    np.testing.assert_allclose(diagnostics.alpha, 150, rtol=1e-6)
     np.testing.assert_allclose(diagnostics.strength, 2 * 150 * (scale**2).mean(), rtol=1e-5)
     assert diagnostics.spread == 0
 
@@ -88,16 +96,13 @@ def test_diagnostics_are_in_metres_and_radians(act, tiny, untrained):
     ({"age": 0.2}, Event.LATE),
 ])  # fmt: skip
 def test_a_bad_or_late_reading_is_forgotten_and_the_last_action_held(act, tiny, untrained, given, event):
-    key, quiet = jax.random.PRNGKey(0), (np.float32(0), np.bool_(False))
     first, state, _ = _call(act, tiny, untrained)
-    q, target, age = (given.get(name, default) for name, default in (("q", MIDDLE), ("target", first), ("age", 0.0)))
-    inputs = COMMAND, np.int32(0), np.float32(0), key, np.float32(age), np.bool_(False)
-    held, then, diagnostics = act(untrained, state, q, target, *inputs)
+    held, then, diagnostics = act(untrained, state, told(**{"target": first} | given))
     assert diagnostics.events & event and diagnostics.events & Event.HELD
     np.testing.assert_array_equal(held, first)
     jax.tree.map(np.testing.assert_array_equal, then, state)
     # When all is well again the hand goes on as if nothing had been.
-    on = [act(untrained, s, MIDDLE, first, COMMAND, np.int32(0), np.float32(0), key, *quiet)[0] for s in (state, then)]
+    on = [act(untrained, each, told(target=first))[0] for each in (state, then)]
     np.testing.assert_array_equal(*on)
 
 
@@ -151,16 +156,16 @@ def test_restraints_hold_whatever_the_command_and_its_strength(tiny, untrained):
 def test_a_batch_is_many_single_hands(act, tiny, untrained):
     q = MIDDLE + 0.1 * np.random.default_rng(0).standard_normal((3, 16)).astype(np.float32)
     q[1, 4] = np.nan  # one bad reading is that hand's own affair
-    keys = jax.random.split(jax.random.PRNGKey(5), 3)
     state = jax.vmap(functools.partial(controller.reset, tiny))(np.nan_to_num(q), np.nan_to_num(q))
-    command = jax.tree.map(lambda x: np.tile(x, (3,) + (1,) * x.ndim), COMMAND)
-    alpha = np.float32([0, 100, 1e5])
-    many = jax.jit(jax.vmap(functools.partial(controller.act, tiny, settings=GUIDED), (None, 0, 0, 0, 0, None, 0, 0)))
-    batch = many(untrained, state, q, np.nan_to_num(q), command, np.int32(0), alpha, keys)
+    each = [
+        told(untrained.normalizer, q=row, target=np.nan_to_num(row), alpha=alpha, seed=i)
+        for i, (row, alpha) in enumerate(zip(q, (0, 100, 1e5), strict=True))
+    ]
+    many = jax.jit(jax.vmap(functools.partial(controller.act, tiny, settings=GUIDED), (None, 0, 0)))
+    batch = many(untrained, state, jax.tree.map(lambda *rows: np.stack(rows), *each))
     for i in range(3):
-        rows = jax.tree.map(lambda x, i=i: x[i], (state, q, np.nan_to_num(q), command))
-        single = act(untrained, *rows, np.int32(0), alpha[i], keys[i], np.float32(0), np.bool_(False))
-        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, atol=1e-4), batch, single)
+        single = act(untrained, jax.tree.map(lambda x, i=i: x[i], state), each[i])
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, atol=1e-4, rtol=1e-6), batch, single)
     assert batch[2].events.tolist()[1] == Event.BAD_READING and batch[2].events[0] == batch[2].events[2] == 0
 
 
@@ -179,8 +184,9 @@ def test_a_saved_controller_acts_the_same_and_as_the_pure_function(weigh, tiny, 
     robot.state, robot._key = loaded.state, loaded._key
     _, key = jax.random.split(jax.random.PRNGKey(4))
     asked = commands.joints(HAND, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE + 0.1))
-    inputs = asked, np.int32(0), np.float32(500), key, np.float32(0), np.bool_(False)
-    pure, *_ = weigh(untrained, loaded.state, MIDDLE, MIDDLE, *inputs)
+    pure, *_ = weigh(
+        untrained, loaded.state, dataclasses.replace(told(untrained.normalizer, command=asked, alpha=500), key=key)
+    )
     first, second = (each.act(MIDDLE, MIDDLE, MIDDLE + 0.1, alpha=500.0)[0] for each in (robot, loaded))
     np.testing.assert_array_equal(first, second)
     np.testing.assert_allclose(first, pure, atol=5e-5)  # a single hand reads weights of 16 bits
@@ -225,13 +231,13 @@ def test_a_command_is_measured_from_the_target_in_force(robot):
 
 def test_who_asks_for_what_the_hand_would_do_is_heard_more_and_who_does_not_less(robot):
     def heard(noise):
-        rng, told = np.random.default_rng(0), []
+        rng, seen = np.random.default_rng(0), []
         robot.reset(MIDDLE)
         for _ in range(30):
             own, _ = robot.act(MIDDLE, MIDDLE)
             wanted = own + noise * rng.standard_normal(16)
-            told.append(robot.act(MIDDLE, MIDDLE, wanted.astype(np.float32))[1])
-        return float(told[-1].strength), float(told[-1].doubt)
+            seen.append(robot.act(MIDDLE, MIDDLE, wanted.astype(np.float32))[1])
+        return float(seen[-1].strength), float(seen[-1].doubt)
 
     (agreeing, sure), (shaken, unsure) = heard(0.0), heard(0.3)
     assert agreeing > 3 > 0.3 > shaken and sure < 0.03 < 0.06 < unsure
@@ -240,12 +246,11 @@ def test_who_asks_for_what_the_hand_would_do_is_heard_more_and_who_does_not_less
 
 def test_release_and_bad_readings_change_nothing_that_is_thought_of_the_operator(weigh, tiny, untrained):
     state = controller.reset(tiny, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE)).replace(doubt=jnp.float32(3))
-    inputs = np.int32(0), np.float32(1e3), jax.random.PRNGKey(0), np.float32(0)
-    command = COMMAND.replace(target=jnp.asarray(MIDDLE + 0.1))
-    _, after, _ = weigh(untrained, state, MIDDLE, MIDDLE, command, *inputs, np.bool_(False))
+    asked = functools.partial(told, untrained.normalizer, 1e3, command=COMMAND.replace(target=MIDDLE + np.float32(0.1)))
+    _, after, _ = weigh(untrained, state, asked())
     assert after.doubt != 3
-    for q, released in ((MIDDLE, True), (MIDDLE * np.nan, False)):
-        _, after, _ = weigh(untrained, state, q, MIDDLE, command, *inputs, np.bool_(released))
+    for instead in ({"released": True}, {"q": MIDDLE * np.nan}):
+        _, after, _ = weigh(untrained, state, asked(**instead))
         assert after.doubt == 3
 
 
@@ -305,6 +310,8 @@ def test_errors_name_what_exists(tiny, untrained, robot, tmp_path):
         robot.act(MIDDLE[:12], MIDDLE)
     with pytest.raises(ValueError, match="as strength or as alpha: got 1 and 2"):
         robot.act(MIDDLE, MIDDLE, MIDDLE, strength=1, alpha=2)
+    with pytest.raises(TypeError, match="a tick has no option 'strenght'; there is age, mode, strength, released"):
+        robot.act(MIDDLE, MIDDLE, strenght=1)
     with pytest.raises(ValueError, match="at least 1 candidate, got 0"):
         Settings(candidates=0)
     with pytest.raises(ValueError, match=r"eta must be from 0 \(DDIM\) to 1 \(DDPM\), got 2"):

@@ -74,7 +74,7 @@ def serve(sessions):
 
     def start(contract=counting_session.CONTRACT, new_session=new_session, **settings):
         settings = {"address": "tcp://127.0.0.1:*", **settings}
-        server, over = Server(contract, counting_session.HAND, new_session, **settings), threading.Event()
+        server, over = Server(contract, new_session, **settings), threading.Event()
         thread = threading.Thread(target=server.serve, args=(over.is_set,))
         thread.start()
         running[server] = over, thread

@@ -3,11 +3,13 @@
 import numpy as np
 
 from dexgen_jax.controller.controller import Diagnostics
+from dexgen_jax.controller.model import Model
+from dexgen_jax.deploy import contract
 from dexgen_jax.hand import allegro
 
 HAND = allegro.load()
 MIDDLE = ((HAND.lower + HAND.upper) / 2).astype(np.float32)
-CONTRACT = {"modes": ["default", "free_motion"]}
+CONTRACT = contract.describe_tick(Model(modes=("default", "free_motion")))
 TOKEN = "open sesame, open sesame"
 DIAGNOSTICS = Diagnostics(
     motion=np.zeros((2, 8, 3)), distance=0.25, overruled=0.5, spread=0.0, alpha=1.0, strength=0.1, doubt=0.001,

@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from counting_session import HAND, MIDDLE
+from counting_session import MIDDLE
 from test_loop import FakeClock, FakeRobot
 
 from dexgen_jax.controller.safety import Event
@@ -146,13 +146,14 @@ class Raw:
         self.state = {name: np.asarray(value) for name, value in self.file._state.items()}
 
     def act(self, said):
-        said = {"age": 0.0, "released": False, "mode": 0, "strength": 1.0, **said}
+        fields = self.file.contract["inputs"].items()
+        said = {name: field["default"] for name, field in fields if "default" in field} | said
         command = said.pop("command")
         asked = self.file._command(np.float32(said["target"]), command, "joints")
         said["strength"] = 0.0 if command is None else said["strength"]
         inputs = {f"command_{name}": np.asarray(value) for name, value in asked.items()}
         inputs["key"] = np.zeros(2, np.uint32)
-        types = {name: field["dtype"] for name, field in self.file.contract["inputs"].items()}
+        types = {name: field["dtype"] for name, field in fields}
         with np.errstate(over="ignore"):
             inputs |= {name: np.asarray(np.ma.filled(value, np.nan), types[name]) for name, value in said.items()}
         outputs, self.state = self.run(self.state, inputs)
@@ -182,7 +183,7 @@ def onnx_runner(path):
 def entries(controller, robot, graph):
     """Every entry by its name; those in `raw` take arrays only."""
     controller.reset(MIDDLE)
-    server = Server(contract.describe(controller), HAND, lambda: copy.copy(controller), "tcp://127.0.0.1:*")
+    server = Server(contract.describe(controller), lambda: copy.copy(controller), "tcp://127.0.0.1:*")
     over = threading.Event()
     thread = threading.Thread(target=server.serve, args=(over.is_set,))
     thread.start()

@@ -23,9 +23,7 @@ def address(controller):
     """A server of the small controller."""
     q = np.asarray(controller.model.hand.prior.joint_mean)
     controller.reset(q)
-    server = Server(
-        contract.describe(controller), controller.model.hand, lambda: copy.copy(controller), "tcp://127.0.0.1:*"
-    )
+    server = Server(contract.describe(controller), lambda: copy.copy(controller), "tcp://127.0.0.1:*")
     over = threading.Event()
     thread = threading.Thread(target=server.serve, args=(over.is_set,))
     thread.start()

@@ -18,11 +18,12 @@ from dexgen_jax.deploy.exported import Exported
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# A process that finds the standard library, jax with what jax itself needs, and OWN; nothing else is there to it.
+# A process that finds the standard library and OWN; nothing else is there to it.
+JAX = ("jax", "jaxlib", "numpy", "scipy", "opt_einsum", "ml_dtypes")  # and what it needs itself
 ALONE = """
 import sys
 from importlib.machinery import PathFinder
-FOUND = {"jax", "jaxlib", "numpy", "scipy", "opt_einsum", "ml_dtypes", *sys.stdlib_module_names, *OWN}
+FOUND = {*sys.stdlib_module_names, *OWN}
 class Alone:
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]
@@ -36,9 +37,9 @@ def expected(controller):
     return check.expected(controller)
 
 
-def run_alone(code: str, folder: Path, own: str) -> subprocess.CompletedProcess:
-    """Runs `code` in a process that finds jax, numpy and the module `own` in `folder`, and nothing else."""
-    code = f"OWN = {{{own!r}}}\n" + ALONE + code
+def run_alone(code: str, folder: Path, *own: str) -> subprocess.CompletedProcess:
+    """Runs `code` in a process that finds the modules `own`, installed or in `folder`, and nothing else."""
+    code = f"OWN = {own!r}\n" + ALONE + code
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
@@ -94,11 +95,17 @@ for name in ("dexgen_jax", "flax", "flatbuffers"):
     except ModuleNotFoundError as error:
         print(error)
 """
-    done = run_alone(code.replace("LOADER", loader), tmp_path, "exported")
+    done = run_alone(code.replace("LOADER", loader), tmp_path, "exported", *JAX)
     assert done.returncode == 0, done.stderr
     absent = [f"No module named '{name}'" for name in ("dexgen_jax", "flax", "flatbuffers")]
     assert done.stdout.splitlines() == absent
     np.testing.assert_allclose(np.load(tmp_path / "actions.npy"), expected["action"], atol=1e-5)
+
+
+def test_a_robot_that_asks_a_server_needs_no_jax():
+    code = "from dexgen_jax.deploy.client import Client; print(Client.act.__doc__)"
+    done = run_alone(code, ROOT, "dexgen_jax", "numpy", "zmq", "msgpack")
+    assert done.returncode == 0 and "strength: how much" in done.stdout, done.stderr
 
 
 def test_the_class_acts_like_the_controller(robot, controller):
@@ -179,8 +186,8 @@ def test_a_file_that_is_not_what_was_exported_is_refused(file, tmp_path):
     for name, change in (("weights.npz", flip), ("tick.stablehlo", flip), ("tick.stablehlo", lambda data: None)):
         with pytest.raises(ValueError, match=f"bad.zip: {name} is missing or not what was exported: copy or export"):
             Exported(rewritten(file, tmp_path / "bad.zip", name, change))
-    older = lambda data: data.replace(b'"version": 3', b'"version": 2')
-    with pytest.raises(ValueError, match="holds 'dexgen_jax controller' version 2, and this reads .* version 3"):
+    older = lambda data: data.replace(b'"version": 4', b'"version": 3')
+    with pytest.raises(ValueError, match="holds 'dexgen_jax controller' version 3, and this reads .* version 4"):
         Exported(rewritten(file, tmp_path / "old.zip", "contract.json", older))
     (tmp_path / "short.zip").write_bytes(file.read_bytes()[:-100])
     with pytest.raises(ValueError, match="short.zip is damaged or no exported controller"):

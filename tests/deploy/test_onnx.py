@@ -13,10 +13,9 @@ onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
 
 from dexgen_jax.controller import controller as control  # noqa: E402
-from dexgen_jax.controller import guidance  # noqa: E402
-from dexgen_jax.controller.commands import Command, joints  # noqa: E402
+from dexgen_jax.controller.commands import joints  # noqa: E402
 from dexgen_jax.controller.controller import Controller  # noqa: E402
-from dexgen_jax.deploy import check, onnx_file, onnx_rules  # noqa: E402
+from dexgen_jax.deploy import check, onnx_file, onnx_rules, tick  # noqa: E402
 
 
 def session(model) -> "runtime.InferenceSession":
@@ -36,13 +35,10 @@ def reference(controller):
     @jax.jit
     def act(noise, state, told):
         given = iter(noise)
-        command = Command(told["command_offsets"], told["command_weight"], told["command_target"])
-        alpha = guidance.alpha_of(told["strength"], controller.weights.normalizer.offset_std)
         with mock.patch.object(jax.random, "normal", lambda key, shape, dtype: next(given).reshape(shape)):
             action, state, diagnostics = control.act(
-                controller.model, controller.weights, state, told["q"], told["target"], command, told["mode"], alpha,
-                jax.random.PRNGKey(0), told["age"], told["released"], controller.settings,
-            )  # fmt: skip
+                controller.model, controller.weights, state, tick.from_arrays(told), controller.settings
+            )
         return {"action": action, **vars(diagnostics)}, state
 
     return act

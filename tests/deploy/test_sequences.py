@@ -32,7 +32,7 @@ class Walk:
         if self.server:
             self.server.close()
         new_session = lambda: copy.copy(self.controller)
-        self.server = Server(self.terms, HAND, new_session, "tcp://127.0.0.1:*", max_clients=PLACES)
+        self.server = Server(self.terms, new_session, "tcp://127.0.0.1:*", max_clients=PLACES)
         self.mirrors = {}
 
     def step(self):

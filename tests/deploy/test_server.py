@@ -7,7 +7,7 @@ import msgpack
 import numpy as np
 import pytest
 import zmq
-from counting_session import HAND, MIDDLE, TOKEN, CountingSession
+from counting_session import CONTRACT, MIDDLE, TOKEN, CountingSession
 
 from dexgen_jax.deploy import messages
 from dexgen_jax.deploy.client import Client
@@ -34,10 +34,7 @@ def test_a_client_gets_what_its_session_says(serve, sessions):
     q, _, command, how = session.acts[-1]
     np.testing.assert_array_equal(q, MIDDLE)
     np.testing.assert_array_equal(command, np.full((4, 3), 0.01, np.float32))
-    assert how == {
-        "mode": "default", "kind": "tip_offsets", "released": False,
-        "age": pytest.approx(0.02), "strength": pytest.approx(0.1),
-    }  # fmt: skip
+    assert how == {"kind": "tip_offsets", "age": pytest.approx(0.02), "strength": pytest.approx(0.1)}  # what was said
 
 
 def test_every_client_has_a_session_of_its_own(serve, sessions):
@@ -67,7 +64,7 @@ def test_a_req_socket_is_served_too(serve):
     with zmq.Context() as context, context.socket(zmq.REQ) as old:
         old.connect(serve().address)
         old.send(messages.encode({"version": messages.VERSION, "id": 9, "ask": "describe"}))
-        assert messages.decode(old.recv())["contract"] == {"modes": ["default", "free_motion"]}
+        assert messages.decode(old.recv())["contract"] == CONTRACT
 
 
 def test_a_place_is_free_after_leaving_or_after_long_silence(serve, monkeypatch):
@@ -233,12 +230,15 @@ def test_a_client_gives_up_in_time_and_drops_the_late_answer(serve, sessions):
         np.testing.assert_array_equal(target, MIDDLE + np.float32(0.002))
 
 
-def test_a_command_is_heard_as_its_steadiness_deserves_unless_said_otherwise(serve, sessions):
+def test_what_is_not_said_is_left_to_the_controller(serve, sessions):
     with Client(serve().address) as client:
         client.reset(MIDDLE)
         client.act(MIDDLE, MIDDLE, MIDDLE)
-        client.act(MIDDLE, MIDDLE, MIDDLE, released=True)
-    assert [(how["strength"], how["released"]) for _, _, _, how in sessions[0].acts] == [(1.0, False), (1.0, True)]
+        client.act(MIDDLE, MIDDLE, MIDDLE, released=True, mode="free_motion")
+        with pytest.raises(TypeError, match="a tick has no option 'strenght'; there is age, mode, strength, released"):
+            client.act(MIDDLE, MIDDLE, strenght=0.1)
+    kind = {"kind": "joints"}
+    assert [how for _, _, _, how in sessions[0].acts] == [kind, kind | {"released": True, "mode": "free_motion"}]
 
 
 def test_nobody_there():
@@ -270,17 +270,17 @@ def test_other_machines_need_a_token(address, local):
     assert is_local(address) is local
     if not local:
         with pytest.raises(ValueError, match="can be reached from other machines: set a token"):
-            Server({}, HAND, CountingSession, address)
+            Server({}, CountingSession, address)
 
 
 def test_errors_name_the_limit():
     with pytest.raises(ValueError, match="the token has 5 characters, and 16 is the least"):
-        Server({}, HAND, CountingSession, token="12345")
+        Server({}, CountingSession, token="12345")
     with pytest.raises(ValueError, match="room for at least 1 client, got max_clients=0"):
-        Server({}, HAND, CountingSession, max_clients=0)
+        Server({}, CountingSession, max_clients=0)
     with pytest.raises(ValueError, match="an address is tcp://HOST:PORT or ipc://FILE, got '5555'"):
-        Server({}, HAND, CountingSession, "5555")
-    server = Server({}, HAND, CountingSession, "tcp://127.0.0.1:*")
+        Server({}, CountingSession, "5555")
+    server = Server({}, CountingSession, "tcp://127.0.0.1:*")
     with pytest.raises(OSError, match=f"cannot listen on {server.address}: Address already in use"):
-        Server({}, HAND, CountingSession, server.address)
+        Server({}, CountingSession, server.address)
     server.close()
