@@ -72,6 +72,7 @@ class State:
     target: jax.Array = array("history joints", "the joint targets in force at each of them [rad]")
     # Held when those in force are no numbers either.
     safe: jax.Array = array("joints", "the joint targets set last, within the limits [rad]")
+    wish: jax.Array = array("joints", "what the operator is believed to want beyond the networks' own action [rad]")
     # See `listening.doubt`.
     doubt: jax.Array = array("", "variance of the operator's commands, in units of listening.action_std squared")
 
@@ -103,7 +104,7 @@ def reset(model: Model, q: jax.Array, target: jax.Array) -> State:
     q, target = jnp.asarray(q), jnp.asarray(target)
     history = (jnp.tile(reading, (model.history, 1)) for reading in (q, target))
     lower, upper = (jnp.asarray(limit, target.dtype) for limit in (model.hand.lower, model.hand.upper))
-    return State(*history, jnp.clip(target, lower, upper), jnp.ones((), jnp.float32))
+    return State(*history, jnp.clip(target, lower, upper), jnp.zeros_like(target), jnp.ones((), jnp.float32))
 
 
 def act(
@@ -124,22 +125,25 @@ def act(
     command, alpha, told = safety.check_command(hand, limits, tick.command, jnp.where(released, 0.0, alpha))
 
     there = jnp.clip(tick.mode, 0, len(model.modes) - 1)
-    motion, wanted, spread = _intend(model, weights, state, command, there, alpha, tick.key, settings)
-    wanted = jnp.where(tick.mode == there, wanted, jnp.nan)  # a mode that does not exist moves nothing
-    strength, doubt = guidance.strength(alpha, weights.normalizer.offset_std), state.doubt
+    motion, own, spread = _intend(model, weights, state, command, there, alpha, tick.key, settings)
+    own = jnp.where(tick.mode == there, own, jnp.nan)  # a mode that does not exist moves nothing
+    strength = guidance.strength(alpha, weights.normalizer.offset_std)
+    wanted, doubt = own, state.doubt
     if not settings.guided:
-        wanted, strength, doubt = _weigh(hand, settings, state, command, wanted, strength)
+        wanted, strength, doubt = _weigh(hand, settings, state, command, own, strength)
+    wish = jnp.where(released, 0.0, wanted - own)
     wanted = jnp.where(released, command.target, wanted)
-    held = safety.in_force(hand, limits, tick.target, state.safe)
-    action, events = safety.check_action(hand, limits, wanted, state.target[-1], held, events | told)
-    doubt = jnp.where(events & int(safety.Event.HELD) > 0, state.doubt, doubt)
+    in_force = safety.in_force(hand, limits, tick.target, state.safe)
+    action, events = safety.check_action(hand, limits, wanted, state.target[-1], in_force, events | told)
+    held = events & int(safety.Event.HELD) > 0
+    wish, doubt = jnp.where(held, state.wish, wish), jnp.where(held, state.doubt, doubt)
     diagnostics = Diagnostics(
         motion=motion, distance=guidance.rms_distance(motion, command.offsets, command.weight),
         overruled=jnp.sqrt(jnp.mean((action - command.target) ** 2)), spread=spread,
         alpha=guidance.alpha_of(strength, weights.normalizer.offset_std), strength=strength,
         doubt=settings.listening.action_std / jnp.sqrt(listening.precision(settings.listening, doubt)), events=events,
     )  # fmt: skip
-    return action, state.replace(safe=action, doubt=doubt), diagnostics
+    return action, state.replace(safe=action, wish=wish, doubt=doubt), diagnostics
 
 
 def _weigh(
@@ -154,7 +158,8 @@ def _weigh(
     heard = (strength > 0) & jnp.any(weight > 0)
     doubt = jnp.where(heard, listening.doubt(config, state.doubt, wanted, own, weight), state.doubt)
     strength = jnp.where(heard, strength * listening.precision(config, doubt), 0.0)
-    return listening.weigh(own, wanted, strength, weight), strength, doubt
+    expected = own + jnp.where(heard, config.persistence * state.wish, 0.0)
+    return listening.weigh(expected, wanted, strength, weight), strength, doubt
 
 
 def _intend(

@@ -5,6 +5,8 @@ Two opinions of one thing are weighed by their precisions. How far the networks'
 known from training. How far the operator's is need not be guessed either: it is what the two differ by beyond that,
 averaged over the last second. The ratio of the precisions is the strength lambda. An operator who asks for what a
 skilled hand would do is followed; one that shakes, or insists on what a skilled hand would not do, is turned down.
+What is wished beyond the networks' own action lasts for some ticks, while noise does not, so a part of the wish that
+was believed a tick ago is expected again: the recursive estimate of Kalman's filter.
 
 The paper bends the motion by a strength that is set by hand, and makes the action of that (arXiv:2502.04307, section
 III-D); this is `guidance`. docs/guidance.md has both measured beside each other.
@@ -28,13 +30,15 @@ class ListeningConfig:
     # controller, `action_error_of_samples_rad` in its card.
     action_std: float = 0.038
     memory: float = 0.9  # share of what is thought of the operator that is kept in a tick: 0.9 looks back over a second
+    persistence: float = 0.4  # share of a wish that is expected to last until the next tick
     # Standard deviation that a command is believed to have at least and at most, in units of `action_std`.
     doubt_range: tuple[float, float] = (0.1, 10.0)
 
     def __post_init__(self) -> None:
-        """Refuses a memory that never forgets, and a range that is none."""
-        if not 0 <= self.memory < 1:
-            raise ValueError(f"listening.memory must be from 0 to below 1, got {self.memory}")
+        """Refuses what would never be forgotten, and a range that is none."""
+        for name in ("memory", "persistence"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"listening.{name} must be from 0 to below 1, got {getattr(self, name)}")
         low, high = self.doubt_range
         if not 0 < low <= high < float("inf") or not 0 < self.action_std < float("inf"):
             raise ValueError(
@@ -61,13 +65,14 @@ def precision(config: ListeningConfig, doubt: jax.Array) -> jax.Array:
     return 1 / jnp.clip(doubt, low**2, high**2)
 
 
-def weigh(own: jax.Array, wanted: jax.Array, strength: jax.Array, weight: jax.Array) -> jax.Array:
+def weigh(expected: jax.Array, wanted: jax.Array, strength: jax.Array, weight: jax.Array) -> jax.Array:
     """Weighs two opinions of the joint targets, (n,) [rad] each, by precision: 1 to `strength` () times `weight` (n,).
 
-    `strength` is from zero, which leaves `own` bit for bit, to infinity; a joint without weight is left alone.
+    `expected` are the networks' own and what is left of the last wish. `strength` is from zero, which leaves `expected`
+    bit for bit, to infinity; so does a joint without weight.
     """
     share = weight / (weight + 1 / jnp.where(strength > 0, strength, 1.0))
-    return jnp.where((strength > 0) & (weight > 0), own + share * (wanted - own), own)
+    return jnp.where((strength > 0) & (weight > 0), expected + share * (wanted - expected), expected)
 
 
 def joint_weight(hand: Hand, command: Command) -> jax.Array:

@@ -68,12 +68,14 @@ def turn_down(config: ListeningConfig) -> Helper:
     What the learned motions are worth is what the controller does better than this.
     """
 
-    def act(doubt: jax.Array, q, target, command, strength, key) -> tuple[jax.Array, jax.Array]:
-        everywhere = jnp.ones_like(target)
+    def act(state: tuple[jax.Array, jax.Array], q, target, command, strength, key) -> tuple[jax.Array, tuple]:
+        (wish, doubt), everywhere = state, jnp.ones_like(target)
         doubt = listening.doubt(config, doubt, command, target, everywhere)
-        return listening.weigh(target, command, listening.precision(config, doubt), everywhere), doubt
+        expected = target + config.persistence * wish
+        aim = listening.weigh(expected, command, listening.precision(config, doubt), everywhere)
+        return aim, (aim - target, doubt)
 
-    return Helper(lambda q, target: jnp.ones((), jnp.float32), act)
+    return Helper(lambda q, target: (jnp.zeros_like(target), jnp.ones((), jnp.float32)), act)
 
 
 @struct.dataclass

@@ -245,13 +245,26 @@ def test_who_asks_for_what_the_hand_would_do_is_heard_more_and_who_does_not_less
 
 
 def test_release_and_bad_readings_change_nothing_that_is_thought_of_the_operator(weigh, tiny, untrained):
-    state = controller.reset(tiny, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE)).replace(doubt=jnp.float32(3))
+    before = controller.reset(tiny, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE))
+    before = before.replace(doubt=jnp.float32(3), wish=jnp.full(16, 0.01))
     asked = functools.partial(told, untrained.normalizer, 1e3, command=COMMAND.replace(target=MIDDLE + np.float32(0.1)))
-    _, after, _ = weigh(untrained, state, asked())
-    assert after.doubt != 3
-    for instead in ({"released": True}, {"q": MIDDLE * np.nan}):
-        _, after, _ = weigh(untrained, state, asked(**instead))
-        assert after.doubt == 3
+    _, after, _ = weigh(untrained, before, asked())
+    assert after.doubt != 3 and jnp.all(after.wish != before.wish)
+    _, after, _ = weigh(untrained, before, asked(q=MIDDLE * np.nan))
+    assert after.doubt == 3 and jnp.all(after.wish == before.wish)
+    _, after, _ = weigh(untrained, before, asked(released=True))
+    assert after.doubt == 3 and not after.wish.any()  # who lets the command through has no wish left to be done later
+
+
+def test_a_wish_is_done_for_some_ticks_more_and_no_longer(weigh, tiny, untrained):
+    """By hand: an operator who was believed to want 0.01 rad more, and now asks for the networks' own action."""
+    before = controller.reset(tiny, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE)).replace(wish=jnp.full(16, 0.01))
+    own, _, _ = weigh(untrained, before, told(untrained.normalizer, 0.0))
+    agreeing = COMMAND.replace(target=own)
+    action, after, seen = weigh(untrained, before, told(untrained.normalizer, 1.0, command=agreeing))
+    left = 0.4 * 0.01 / (1 + seen.strength)  # what persists, weighed 1 against the strength in force
+    np.testing.assert_allclose(action - own, np.full(16, left), atol=1e-6)
+    np.testing.assert_allclose(after.wish, np.full(16, left), atol=1e-6)
 
 
 def test_infinite_strength_is_the_command_itself_within_a_step(robot):

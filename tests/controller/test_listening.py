@@ -81,8 +81,9 @@ def _command(hand, weight):
 
 
 def test_settings_that_never_forget_or_believe_nothing_are_refused():
-    with pytest.raises(ValueError, match="listening.memory must be from 0 to below 1, got 1"):
-        ListeningConfig(memory=1.0)
+    for name in ("memory", "persistence"):
+        with pytest.raises(ValueError, match=f"listening.{name} must be from 0 to below 1, got 1"):
+            ListeningConfig(**{name: 1.0})
     for wrong in (dict(doubt_range=(0.0, 1.0)), dict(doubt_range=(2.0, 1.0)), dict(action_std=0.0)):
         with pytest.raises(ValueError, match="listening needs 0 < doubt_range"):
             ListeningConfig(**wrong)

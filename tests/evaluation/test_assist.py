@@ -148,7 +148,7 @@ def test_a_wish_is_turned_down_as_far_as_it_is_doubted():
     config, target = ListeningConfig(), jnp.zeros(3)
     helper = assist.turn_down(config)
     for wish, share in ((0.5 * config.action_std, 100 / 101), (3 * config.action_std, 1 / 9)):
-        doubt = helper.reset(target, target)
+        state, kept = helper.reset(target, target), config.persistence * (1 - share)
         for _ in range(100):
-            aim, doubt = helper.act(doubt, target, target, wish * jnp.ones(3), 0.0, None)
-        np.testing.assert_allclose(aim, share * wish, rtol=1e-3)
+            aim, state = helper.act(state, target, target, wish * jnp.ones(3), 0.0, None)
+        np.testing.assert_allclose(aim, share / (1 - kept) * wish, rtol=1e-3)  # x = kept x + share wish
