@@ -66,14 +66,15 @@ jax.tree_util.register_dataclass(TickInput)
 
 @struct.dataclass
 class State:
-    """What one hand remembers from tick to tick: the last H good readings, and its operator."""
+    """What one hand remembers from tick to tick: the last H good readings, and its operator.
+
+    `safe` is held when the targets in force are no numbers either; for `doubt` see `listening.doubt`.
+    """
 
     q: jax.Array = array("history joints", "the last joint positions, oldest first [rad]")
     target: jax.Array = array("history joints", "the joint targets in force at each of them [rad]")
-    # Held when those in force are no numbers either.
     safe: jax.Array = array("joints", "the joint targets set last, within the limits [rad]")
     wish: jax.Array = array("joints", "what the operator is believed to want beyond the networks' own action [rad]")
-    # See `listening.doubt`.
     doubt: jax.Array = array("", "variance of the operator's commands, in units of listening.action_std squared")
 
     def push(self, q: jax.Array, target: jax.Array) -> "State":
@@ -84,17 +85,15 @@ class State:
 
 @struct.dataclass
 class Diagnostics:
-    """What the controller meant by its action, and what it had to do about its input."""
+    """What the controller meant by its action, and what it had to do about its input, see `safety.Event`."""
 
     motion: jax.Array = array("horizon keypoints 3", "keypoint offsets it wants, per step ahead [m, palm frame]")
-    # Of the commanded keypoints.
-    distance: jax.Array = array("", "root mean square distance of that from the command [m]")
+    distance: jax.Array = array("", "root mean square distance of its commanded keypoints from the command [m]")
     overruled: jax.Array = array("", "root mean square of action minus the command's joint targets [rad]")
     spread: jax.Array = array("", "root mean square deviation of the candidates, 0 with one [m]")
     alpha: jax.Array = array("", "how much the command was heard, 0 if it was refused [1/m^2]")
     strength: jax.Array = array("", "the same as lambda")  # see `guidance.strength`
     doubt: jax.Array = array("", "standard deviation that commands are believed to have, each joint [rad]")
-    # See `safety.Event`.
     events: jax.Array = array("", "bits of `events`; the targets in force are held if `held_if` meets them", "int32")
 
 
@@ -201,7 +200,7 @@ class Controller:
         self.model, self.weights, self.settings = model, jax.device_put(weights), settings
         self.state: State | None = None
         self._key = np.asarray(jax.random.PRNGKey(seed))
-        self._alpha_of_one = float(guidance.alpha_of(1.0, self.weights.normalizer.offset_std))
+        self._strength_of_one = np.float32(guidance.strength(1.0, self.weights.normalizer.offset_std))  # of alpha
         self._options = tick_input.options(fields.sizes(model))
         self._programs: dict[str, Callable] = {}
         self._weights: Weights | None = None  # as the tick reads them
@@ -260,9 +259,9 @@ class Controller:
 
     def _strength(self, alpha: float, options: dict[str, Any]) -> np.ndarray:
         if "strength" in options:
-            said = f"{options['strength']} and {alpha}"
-            raise ValueError(f"say how much the command is heard, as strength or as alpha: got {said}")
-        return floats(alpha, (), "alpha") / np.float32(self._alpha_of_one)
+            both = f"{options['strength']} and {alpha}"
+            raise ValueError(f"say how much the command is heard, as strength or as alpha: got {both}")
+        return floats(alpha, (), "alpha") * self._strength_of_one
 
     def _joints(self, values: np.ndarray, name: str) -> np.ndarray:
         return floats(values, (self.model.hand.num_joints,), f"{name} [rad] of the {self.model.hand_name} hand")

@@ -24,7 +24,7 @@ class TickInput:
     target: ArrayLike = array("joints", "joint targets in force [rad]")
     age: ArrayLike = array("", "age of the reading [s]", default=0.0)
     command: Any  # of `commands.Command`: a host says it in one of `commands.KINDS`, or not at all
-    mode: ArrayLike = array("", "place of the mode's name in `modes`", "int32", default=0, choices="modes")
+    mode: ArrayLike = array("", "name in `modes`, or in arrays its place there", "int32", default=0, choices="modes")
     strength: ArrayLike = array(
         "", "how much the command is heard: 0 not at all, 1 as far as it is believed", default=1.0
     )
@@ -40,26 +40,17 @@ def options(sizes: Mapping[str, int] | None = None) -> dict[str, Field]:
 def read(
     said: Mapping[str, Any], known: Mapping[str, Field], lists: Mapping[str, tuple[str, ...]]
 ) -> dict[str, np.ndarray]:
-    """Returns all options as the tick takes them: what a host `said`, checked, and the defaults of the others."""
-    refuse_unknown(said)
-    return {
-        name: field.read(said[name], name, lists) if name in said else np.asarray(field.default, field.dtype)
-        for name, field in known.items()
-    }
-
-
-def refuse_unknown(said: Mapping[str, Any]) -> None:
-    """Raises TypeError for an option that no tick takes."""
-    if unknown := set(said) - set(options()):
-        raise TypeError(f"a tick has no option {min(unknown)!r}; there is {', '.join(options())}")
+    """Returns all `known` options as the tick takes them: what a host `said`, checked, else the defaults."""
+    if unknown := set(said) - set(known):
+        raise TypeError(f"a tick has no option {min(unknown)!r}; there is {', '.join(known)}")
+    defaults = {name: np.full(field.shape, field.default, field.dtype) for name, field in known.items()}
+    return defaults | {name: known[name].read(value, name, lists) for name, value in said.items()}
 
 
 def documented(act: Callable) -> Callable:
     """Adds the options to what `help` says of a method that takes them."""
     lines = [
-        f"{name}: one of the names in `{field.choices}`; if nothing is said the first"
-        if field.choices
-        else f"{name}: {field.meaning}; if nothing is said {field.default}"
+        f"{name}: {field.meaning}; if nothing is said {'the first' if field.choices else field.default}"
         for name, field in options().items()
     ]
     act.__doc__ = "\n".join([inspect.cleandoc(act.__doc__ or ""), "", "Options, by name:", *lines])

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from dexgen_jax.controller import controller as control
-from dexgen_jax.controller import tick_input
+from dexgen_jax.controller import fields, tick_input
 from dexgen_jax.controller.controller import Controller
 from dexgen_jax.deploy import tick
 from dexgen_jax.deploy.exported import Exported
@@ -34,9 +34,9 @@ def inputs(controller: Controller) -> dict[str, np.ndarray]:
         "command_target": walk + 0.3 * rng.standard_normal(walk.shape),
         "strength": rng.choice([0.0, 0.03, 0.3, 10.0, np.inf, -1.0, np.nan], count),
     }  # fmt: skip
-    quiet = tick_input.read({}, tick_input.options(), {})
+    quiet = tick_input.read({}, tick_input.options(fields.sizes(controller.model)), {})
     return {
-        **{name: np.full(count, value) for name, value in quiet.items()},
+        **{name: np.stack([value] * count) for name, value in quiet.items()},
         **{name: value.astype(np.float32) for name, value in named.items()},
         "mode": (np.arange(count) % 3).astype(np.int32),
         "released": np.arange(count) % 13 == 0,

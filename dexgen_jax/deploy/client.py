@@ -60,10 +60,9 @@ class Client:
         if self._terms is None:
             raise RuntimeError("the server does not know the hand yet: call reset(q) before the first act")
         latest = time.monotonic() + self.timeout_s
-        tick_input.refuse_unknown(options)
         said = {"q": q, "target": target, **options, **({} if command is None else {"command": command})}
-        words = [name for name, field in tick_input.options().items() if field.dtype != "float32"]
         # Names and flags go as they are: the server knows what there is.
+        words = [name for name, field in tick_input.options().items() if field.dtype != "float32"]
         numbers = {name: floats(value, np.shape(value), name) for name, value in said.items() if name not in words}
         try:
             reply = self._ask("act", latest, kind=kind, **said | numbers)

@@ -4,6 +4,7 @@ Joint names in order, units, limits and rates; what a tick takes and gives, by n
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -59,31 +60,16 @@ def describe_tick(model: Model) -> dict[str, Any]:
             name: {"shape": list(kind.shape(model.hand)), "unit": kind.unit, "measured_from": kind.measured_from}
             for name, kind in KINDS.items()
         },
-        "state": plain(state_fields(model)),
-        "inputs": plain(input_fields(model)),
-        "outputs": plain(output_fields(model)),
+        **{name: plain(part) for name, part in parts(model).items()},
     }
 
 
-def state_fields(model: Model) -> dict[str, Field]:
-    """What a tick remembers; a reset fills the rows with the first reading, `doubt` with 1."""
-    return fields.of(State, fields.sizes(model))
-
-
-def command_fields(model: Model) -> dict[str, Field]:
-    """The one form of all commands."""
-    return {COMMAND + name: field for name, field in fields.of(Command, fields.sizes(model)).items()}
-
-
-def input_fields(model: Model) -> dict[str, Field]:
-    """What a tick takes besides weights and state."""
-    return fields.of(TickInput, fields.sizes(model)) | command_fields(model)
-
-
-def output_fields(model: Model) -> dict[str, Field]:
-    """What a tick gives besides its new state: the action first, then diagnostics."""
+def parts(model: Model) -> dict[str, dict[str, Field]]:
+    """State, inputs and outputs of a tick. A reset fills the state with the first reading, and its `doubt` with 1."""
+    of = functools.partial(fields.of, sizes=fields.sizes(model))
+    command = {COMMAND + name: field for name, field in of(Command).items()}
     action = Field((model.hand.num_joints,), "float32", "joint targets to set now [rad]")
-    return {"action": action, **fields.of(Diagnostics, fields.sizes(model))}
+    return {"state": of(State), "inputs": of(TickInput) | command, "outputs": {"action": action} | of(Diagnostics)}
 
 
 def specs(fields: dict[str, Field]) -> dict[str, jax.ShapeDtypeStruct]:

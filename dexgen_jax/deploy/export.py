@@ -44,9 +44,9 @@ def write(controller: Controller, path: str | Path) -> dict[str, Any]:
 
 def _functions(controller: Controller) -> dict[str, tuple[Callable, list]]:
     """All functions with what their arguments are like, by name."""
-    model, hand = controller.model, controller.model.hand
+    hand, parts = controller.model.hand, contract.parts(controller.model)
     weights = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tick.weight_arrays(controller))
-    arrays = [contract.specs(fields) for fields in (contract.state_fields(model), contract.input_fields(model))]
+    arrays = contract.specs(parts["state"]), contract.specs(parts["inputs"])
     functions = {"tick": (tick.tick_function(controller), [weights, *arrays])}
     target = jax.ShapeDtypeStruct((hand.num_joints,), np.float32)
     for name, kind in KINDS.items():

@@ -86,17 +86,19 @@ class Exported:
         return self._tick(self._weights, state, inputs)
 
     def _options(self, said: dict[str, Any]) -> dict[str, np.ndarray]:
-        """The inputs with a default: what was said of them, and the defaults of the others."""
+        """The inputs with a default: what was said of them, checked, else that."""
         known = {name: field for name, field in self.contract["inputs"].items() if "default" in field}
         if unknown := set(said) - set(known):
             raise TypeError(f"a tick has no option {min(unknown)!r}; there is {', '.join(known)}")
-        unsaid = {name: np.asarray(field["default"], field["dtype"]) for name, field in known.items()}
-        return unsaid | {name: self._option(name, known[name], value) for name, value in said.items()}
-
-    def _option(self, name: str, field: dict[str, Any], value: Any) -> np.ndarray:
-        if "choices" in field:
-            return np.int32(_one_of(value, name, self.contract[field["choices"]]))
-        return _flag(value, name) if field["dtype"] == "bool" else _floats(value, tuple(field["shape"]), name)
+        inputs = {name: np.full(field["shape"], field["default"], field["dtype"]) for name, field in known.items()}
+        for name, value in said.items():
+            if "choices" in known[name]:
+                inputs[name] = np.int32(_one_of(value, name, self.contract[known[name]["choices"]]))
+            elif known[name]["dtype"] == "bool":
+                inputs[name] = _flag(value, name)
+            else:
+                inputs[name] = _floats(value, tuple(known[name]["shape"]), name)
+        return inputs
 
     def _command(self, target: np.ndarray, command: np.ndarray | None, kind: str) -> dict[str, Any]:
         _one_of(kind, "kind of command", list(self.contract["commands"]))

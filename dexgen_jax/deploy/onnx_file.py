@@ -108,9 +108,7 @@ def trace(controller: Controller) -> tuple[ClosedJaxpr, list[str], list[str]]:
     name is told_...
     """
     weights, function = tick.weight_arrays(controller), tick.tick_function(controller)
-    state, inputs, outputs = (
-        fields(controller.model) for fields in (contract.state_fields, contract.input_fields, contract.output_fields)
-    )
+    state, inputs, outputs = contract.parts(controller.model).values()
     closed = jax.make_jaxpr(lambda state, inputs: function(weights, state, inputs))(
         contract.specs(state), contract.specs(inputs)
     )
@@ -141,7 +139,7 @@ def write_joint_command(controller: Controller, path: str | Path) -> None:
     closed = jax.make_jaxpr(tick.command_function(controller, "joints"))(joints, joints)
     walk, before = Walk(), ("target", "wanted")
     outputs = walk.run(closed, [Name(name) for name in before])
-    after = sorted(contract.command_fields(controller.model))
+    after = sorted(name for name in contract.parts(controller.model)["inputs"] if name.startswith(contract.COMMAND))
     told = list(zip(before, closed.in_avals, strict=True))
     _write(path, walk.graph, told, list(zip(after, closed.out_avals, outputs, strict=True)), {})
 

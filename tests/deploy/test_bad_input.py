@@ -147,7 +147,7 @@ class Raw:
 
     def act(self, said):
         fields = self.file.contract["inputs"].items()
-        said = {name: field["default"] for name, field in fields if "default" in field} | said
+        said = {name: np.full(each["shape"], each["default"]) for name, each in fields if "default" in each} | said
         command = said.pop("command")
         asked = self.file._command(np.float32(said["target"]), command, "joints")
         said["strength"] = 0.0 if command is None else said["strength"]
