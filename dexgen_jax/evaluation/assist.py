@@ -21,7 +21,7 @@ from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.controller.tick_input import TickInput
 from dexgen_jax.evaluation import intervals
-from dexgen_jax.evaluation.operators import Operator
+from dexgen_jax.evaluation.operators import Memory, Operator
 from dexgen_jax.experts import rollout
 from dexgen_jax.experts.rollout import Policy
 from dexgen_jax.objects.shapes import ObjectParams
@@ -126,17 +126,20 @@ def simulate(env: Env, policy: Policy, operator: Operator, key: jax.Array, num_e
         chex.assert_equal_shape([aim, target])
         return (aim - target) / scale, memory
 
-    def begin(state: State) -> Any:
-        return helper.reset(state.info[sensor], state.info["target"]) if helper else ()
+    def begin(state: State) -> tuple[Memory, Any]:
+        helped = helper.reset(state.info[sensor], state.info["target"]) if helper else ()
+        return operator.reset(env.action_size), helped
 
-    def step_one(state: State, memory: Any, wanted: jax.Array, key: jax.Array) -> tuple:
+    def step_one(state: State, memory: tuple[Memory, Any], wanted: jax.Array, key: jax.Array) -> tuple:
         key_operator, key_helper = jax.random.split(key)
-        action = asked = operator.act(wanted, key_operator)
+        asking, helping = memory
+        asked, asking = operator.act(asking, wanted, key_operator)
+        action = asked
         if helper:
-            action, memory = assisted(memory, state, action, key_helper)
+            action, helping = assisted(helping, state, asked, key_helper)
         then, reached = rollout.auto_reset_step(env, state, action)
         over = rollout.ended(reached)
-        memory = jax.tree.map(lambda new, old: jnp.where(over, new, old), begin(then), memory)
+        memory = jax.tree.map(lambda new, old: jnp.where(over, new, old), begin(then), (asking, helping))
         events = [reached.done > 0, reached.metrics["success"] > 0, reached.metrics["blown_up"] > 0]
         before = state.info["target"]
         changes = {

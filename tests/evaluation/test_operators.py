@@ -10,14 +10,28 @@ WANTED = jnp.array([0.2, -0.4, 0.0])
 
 def _many(operator, count=4000):
     keys = jax.random.split(jax.random.PRNGKey(0), count)
-    return np.asarray(jax.vmap(lambda key: operator.act(WANTED, key))(keys))
+    return np.asarray(jax.vmap(lambda key: operator.act(operator.reset(3), WANTED, key)[0])(keys))
+
+
+def _once(operator):
+    return operator.act(operator.reset(3), WANTED, jax.random.PRNGKey(0))[0]
+
+
+def _in_turn(operator, wanted):
+    """Its actions (steps, n) for the expert's `wanted` (steps, n)."""
+
+    def step(memory, now):
+        action, memory = operator.act(memory, *now)
+        return memory, action
+
+    keys = jax.random.split(jax.random.PRNGKey(1), len(wanted))
+    return np.asarray(jax.lax.scan(step, operator.reset(wanted.shape[1]), (wanted, keys))[1])
 
 
 def test_the_expert_itself_and_stillness():
-    key = jax.random.PRNGKey(0)
-    np.testing.assert_allclose(operators.clean().act(WANTED, key), WANTED)
-    np.testing.assert_allclose(operators.clean(2.0).act(WANTED, key), 2 * WANTED)
-    np.testing.assert_array_equal(operators.still().act(WANTED, key), 0)
+    np.testing.assert_allclose(_once(operators.clean()), WANTED)
+    np.testing.assert_allclose(_once(operators.clean(2.0)), 2 * WANTED)
+    np.testing.assert_array_equal(_once(operators.still()), 0)
 
 
 def test_noise_is_uniform_around_the_expert_and_its_own_on_every_joint():
@@ -35,6 +49,22 @@ def test_slowness_scales_all_joints_alike():
     np.testing.assert_allclose(gain.mean(), 0.25, atol=0.01)
 
 
+def test_a_jerky_operators_noise_lasts_a_second():
+    drift = _in_turn(operators.parse("jerky 0.2"), jnp.zeros((4000, 16)))[100:]
+    np.testing.assert_allclose(drift.std(), 0.2, rtol=0.05)
+    for steps in (1, 10):
+        kept = np.mean(drift[steps:] * drift[:-steps]) / np.mean(drift**2)
+        np.testing.assert_allclose(kept, 0.9**steps, atol=0.05)
+
+
+def test_a_late_operator_does_what_the_expert_wanted_before():
+    wanted = jnp.linspace(-1, 1, 20)[:, None]
+    acts = _in_turn(operators.parse("late 0.3"), wanted)
+    np.testing.assert_array_equal(acts[:3], 0)  # nothing was wanted yet
+    np.testing.assert_allclose(acts[3:], wanted[:-3])
+    np.testing.assert_allclose(_in_turn(operators.parse("late 0"), wanted), wanted)
+
+
 def test_actions_never_leave_the_allowed_range():
     assert np.abs(_many(operators.noisy(1.5))).max() == 1.0
     assert (np.abs(_many(operators.noisy(1.5))) == 1.0).mean() > 0.1
@@ -46,14 +76,14 @@ def test_all_operators_run_in_one_compiled_program():
     @jax.jit
     def act(operator, key):
         traces.append(1)
-        return operator.act(WANTED, key)
+        return operator.act(operator.reset(3), WANTED, key)
 
-    for name in ("noisy 0.75", "noisy 1.5", "slow 0.5", "clean", "still", "random"):
+    for name in ("noisy 0.75", "noisy 1.5", "slow 0.5", "clean", "jerky 0.6", "late 0.2", "still", "random"):
         act(operators.parse(name), jax.random.PRNGKey(0))
     assert len(traces) == 1
 
 
-@pytest.mark.parametrize("name", ["nosy 0.75", "noisy", "noisy much", "still 3"])
+@pytest.mark.parametrize("name", ["nosy 0.75", "noisy", "noisy much", "still 3", "late 0.6"])
 def test_an_unknown_operator_is_named_with_the_known_ones(name):
     with pytest.raises(ValueError, match=f"no operator '{name}'; an operator is one of noisy, slow, clean"):
         operators.parse(name)
