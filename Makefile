@@ -8,9 +8,10 @@ ARGS    ?=                     # more arguments for pytest, for the pipeline, or
 
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+DOCS := $(VENV)/.docs
 DEMO_CONFIG := experiments/configs/pipeline.py:laptop
 
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test lint docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -25,6 +26,10 @@ test: lint  ## the linter and the default test suite
 lint: $(INSTALLED)  ## the linter alone
 	$(PY) -m ruff check .
 
+docs: $(DOCS)  ## the documentation as a site: build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo "open build/docs/index.html"
+
 lock: $(if $(shell command -v uv),,$(INSTALLED))  ## write requirements.lock anew from setup.cfg (ARGS=--upgrade: with the newest versions)
 	@uv=$$(command -v uv) || { $(PY) -m pip install --quiet uv && uv=$(VENV)/bin/uv; }; \
 	$$uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --extra dev \
@@ -35,6 +40,12 @@ lock: $(if $(shell command -v uv),,$(INSTALLED))  ## write requirements.lock ane
 clean:  ## remove the environment and the caches; runs/ stays
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What only the documentation needs; the rest of it is there already.
+$(DOCS): $(INSTALLED)
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(PY) --editable '.[docs]'; \
+	else $(PY) -m pip install --quiet --disable-pip-version-check --editable '.[docs]'; fi
+	@touch $@
 
 # A name on the PATH proves nothing (pyenv leaves shims of versions that are not active): each candidate is run.
 # Without uv, the candidate must bring venv and ensurepip, which some distributions ship as a package of their own.
