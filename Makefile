@@ -20,11 +20,12 @@ help:  ## this list
 demo: $(INSTALLED)  ## the whole chain on this machine, then runs/demo/report.html (again: continues where it stopped)
 	$(PY) experiments/pipeline.py --config=$(DEMO_CONFIG) --config.run_dir=runs/demo $(ARGS)
 
-test: lint  ## the linter and the default test suite
+test: lint  ## linter, types and the default test suite
 	$(PY) -m pytest -n $(strip $(WORKERS)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: $(INSTALLED)  ## the linter alone
+lint: $(INSTALLED)  ## linter and types
 	$(PY) -m ruff check .
+	$(PY) -m mypy
 
 docs: $(DOCS)  ## the documentation as a site: build/docs/index.html
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
@@ -38,7 +39,7 @@ lock: $(if $(shell command -v uv),,$(INSTALLED))  ## write requirements.lock ane
 	@echo "requirements.lock is written; the next make installs it"
 
 clean:  ## remove the environment and the caches; runs/ stays
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What only the documentation needs; the rest of it is there already.
