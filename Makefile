@@ -8,9 +8,10 @@ ARGS    ?=                     # more arguments for pytest, for the pipeline, or
 
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+DOCS := $(VENV)/.docs
 DEMO_CONFIG := experiments/configs/pipeline.py:laptop
 
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test lint docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -19,11 +20,16 @@ help:  ## this list
 demo: $(INSTALLED)  ## the whole chain on this machine, then runs/demo/report.html (again: continues where it stopped)
 	$(PY) experiments/pipeline.py --config=$(DEMO_CONFIG) --config.run_dir=runs/demo $(ARGS)
 
-test: lint  ## the linter and the default test suite
+test: lint  ## linter, types and the default test suite
 	$(PY) -m pytest -n $(strip $(WORKERS)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: $(INSTALLED)  ## the linter alone
+lint: $(INSTALLED)  ## linter and types
 	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+docs: $(DOCS)  ## the documentation as a site: build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo "open build/docs/index.html"
 
 lock: $(if $(shell command -v uv),,$(INSTALLED))  ## write requirements.lock anew from setup.cfg (ARGS=--upgrade: with the newest versions)
 	@uv=$$(command -v uv) || { $(PY) -m pip install --quiet uv && uv=$(VENV)/bin/uv; }; \
@@ -33,8 +39,14 @@ lock: $(if $(shell command -v uv),,$(INSTALLED))  ## write requirements.lock ane
 	@echo "requirements.lock is written; the next make installs it"
 
 clean:  ## remove the environment and the caches; runs/ stays
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What only the documentation needs; the rest of it is there already.
+$(DOCS): $(INSTALLED)
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(PY) --editable '.[docs]'; \
+	else $(PY) -m pip install --quiet --disable-pip-version-check --editable '.[docs]'; fi
+	@touch $@
 
 # A name on the PATH proves nothing (pyenv leaves shims of versions that are not active): each candidate is run.
 # Without uv, the candidate must bring venv and ensurepip, which some distributions ship as a package of their own.

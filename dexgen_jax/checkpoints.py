@@ -124,7 +124,7 @@ def save_weights(folder: str | Path, config: Mapping[str, Any], tree: Any) -> No
         if array.dtype.isbuiltin != 1:
             raise ValueError(f"{name} is {array.dtype}, which an npz file cannot hold: cast it to float32 first")
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     weights = buffer.getvalue()
     header = {"format": WEIGHTS_FORMAT, "weights_sha256": hashlib.sha256(weights).hexdigest(), "config": config}
     folder = Path(folder)
@@ -296,8 +296,11 @@ def _abstract(leaf: Any) -> jax.ShapeDtypeStruct | np.ndarray:
     """What Orbax is asked for; a sharding is always named, or it takes the device the file was written from."""
     if isinstance(leaf, np.ndarray | np.generic | bool | int | float):
         return np.empty(np.shape(leaf), _dtype(leaf))  # stays on the host, with all of its 64 bits
-    sharding = getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.ShapeDtypeStruct(np.shape(leaf), _dtype(leaf), sharding=sharding)
+    return jax.ShapeDtypeStruct(np.shape(leaf), _dtype(leaf), sharding=_sharding(leaf))
+
+
+def _sharding(leaf: Any) -> jax.sharding.Sharding:
+    return getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
 
 
 def _as_template(value: Any, leaf: Any) -> Any:
@@ -307,7 +310,7 @@ def _as_template(value: Any, leaf: Any) -> Any:
         return type(leaf)(value)
     if isinstance(leaf, np.ndarray | np.generic):
         return np.asarray(value)
-    return value if isinstance(value, jax.Array) else jax.device_put(value, _abstract(leaf).sharding)
+    return value if isinstance(value, jax.Array) else jax.device_put(value, _sharding(leaf))
 
 
 def _wait_for_all_hosts(what: str) -> None:

@@ -70,7 +70,7 @@ class RunLog:
         self.run_dir, self.stage, self.writes = Path(run_dir), stage, writes
         self.folder = self.run_dir / stage
         self._tensorboard = None
-        self._metrics = None
+        self._metrics: Any = None
         if writes:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ class RunLog:
 
 def read_metrics(run_dir: str | Path, stage: str) -> list[dict]:
     """The lines of one stage by rising step; where a killed run went back to an earlier step, the later line counts."""
-    lines = []
+    lines: list[dict] = []
     for text in (Path(run_dir) / METRICS_FILE).read_bytes().splitlines():
         try:
             line = json.loads(text)

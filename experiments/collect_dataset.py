@@ -32,7 +32,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     """Writes the blocks that are still missing; block i depends on the seed, the tasks and i alone."""
     behaviour = collect.Behaviour(**config.behaviour.to_dict())
     layout = store.Layout(**config.layout.to_dict())
-    records, objects, envs = [], [], {}
+    records, envs = [], {}
+    objects: list[str] = []
     for task in config.tasks:
         env, act, stage = load_task(task, config)
         records.append(recorder(env, act, behaviour, layout, MODES.index(registry.MODES[task]), len(objects)))

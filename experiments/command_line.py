@@ -70,6 +70,7 @@ def load(argument: str, folder: Path) -> ConfigDict:
         names = ", ".join(sorted(file.name for file in folder.glob("*.py"))) or "none"
         raise FileNotFoundError(f"no config file {name!r}; {folder} has: {names}")
     spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    assert spec is not None and spec.loader is not None  # a file that exists has both
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     sizes = getattr(module, "SIZES", SIZES)

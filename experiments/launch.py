@@ -58,7 +58,7 @@ def main(
     """
     argv = sys.argv if argv is None else argv
     module = sys.modules[run.__module__]
-    script = Path(module.__file__)
+    script = Path(str(module.__file__))
     default, folder = script.parent / "configs" / script.name, STAGES.get(script.stem, script.stem)
     debug = bool({"--debug", "-debug", "--debug=true"} & set(argv))
     try:

@@ -97,9 +97,9 @@ def run(
         due = start + number * period
         clock.sleep_until(due)
         account.wake.add(clock.now() - due)
-        decision, reason = _decide(robot, decide, target, due + patience * period, clock)
-        if reason:
-            account.held[reason] += 1
+        decision = _decide(robot, decide, target, due + patience * period, clock)
+        if isinstance(decision, str):
+            account.held[decision] += 1
         else:
             target = decision
         robot.set_targets(target)
@@ -108,32 +108,30 @@ def run(
         account.ticks += 1
         account.missed += taken > period
         passed = max(math.ceil(taken / period), 1)  # the next tick that is not yet due
-        account.skipped += min(passed - 1, ticks - number - 1)
+        account.skipped += int(min(passed - 1, ticks - number - 1))
         number += passed
     return account
 
 
-def _decide(
-    robot: Robot, decide: Decide, target: np.ndarray, latest: float, clock: Clock
-) -> tuple[np.ndarray | None, str | None]:
+def _decide(robot: Robot, decide: Decide, target: np.ndarray, latest: float, clock: Clock) -> np.ndarray | str:
     """Returns new targets, or the reason to hold the old ones."""
     q = robot.read_joints()
     if q is None:
-        return None, NO_READING
+        return NO_READING
     if clock.now() > latest:
-        return None, LATE_READING
+        return LATE_READING
     if not _sound(q, target):
-        return None, BAD_READING
+        return BAD_READING
     try:
         decision = decide(q, target)
     except TimeoutError:
-        return None, NO_DECISION
+        return NO_DECISION
     except ConnectionResetError:
-        return None, FORGOTTEN
+        return FORGOTTEN
     # The last look before the motors, whoever decided.
     if not _sound(decision, target):
-        return None, BAD_DECISION
-    return np.asarray(decision), None
+        return BAD_DECISION
+    return np.asarray(decision)
 
 
 def _sound(joints: Any, target: np.ndarray) -> bool:

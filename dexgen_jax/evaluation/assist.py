@@ -120,6 +120,7 @@ def simulate(env: Env, policy: Policy, operator: Operator, key: jax.Array, num_e
         return jnp.clip(target + scale * jnp.clip(action, -1, 1), lower, upper) - target
 
     def assisted(memory: Any, state: State, wish: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
+        assert helper is not None
         q, target = state.info[sensor], state.info["target"]
         command = target + change(target, wish)
         aim, memory = helper.act(memory, q, target, command, strength, key)

@@ -1,4 +1,4 @@
-"""Can these contacts balance? The paper's net-force analysis, and a margin against wrenches that knows friction.
+"""Can these contacts balance? The paper's net-force analysis.
 
 A grasp can only hold if pushes along the inward normals can cancel. The net-force analysis asks for no more, costs
 microseconds, and weeds out most random sets of contacts; physics (`settle.py`) judges what is left.
@@ -85,46 +85,3 @@ def _solve(pinned: jax.Array, free: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _safe(det: jax.Array) -> tuple[jax.Array, jax.Array]:
     sound = jnp.abs(det) > _FLAT
     return jnp.where(sound, det, 1.0), sound
-
-
-def wrench_margin(
-    points: jax.Array,
-    normals: jax.Array,
-    used: jax.Array,
-    centre: jax.Array,
-    friction: float,
-    radius: jax.Array,
-    directions: int = 256,
-    steps: int = 30,
-) -> jax.Array:
-    """Returns the largest wrench () that contacts of push at most 1 each resist in every direction; 0 if they do not.
-
-    `points`, outward unit `normals` (C, 3), `centre` (3,) [m, one frame]; torques are divided by `radius` () [m], the
-    object's size, so that the margin is unitless. The support of all friction cones together is minimised over unit
-    wrenches from `directions` starts by `steps` descents: an upper bound that is tight where the margin is small.
-    Source: Ferrari and Canny 1992, doi:10.1109/ROBOT.1992.219918, with the sum of pushes bounded for each contact.
-    """
-    chex.assert_equal_shape([points, normals])
-    arm = (points - centre[None]) / radius
-
-    def support(wrench: jax.Array) -> jax.Array:
-        # w . (f, arm x f) = f . (w_force + w_torque x arm): each contact picks the push in its cone that helps most.
-        pull = wrench[None, :3] + jnp.cross(jnp.broadcast_to(wrench[None, 3:], arm.shape), arm)
-        inward = -jnp.sum(pull * normals, -1)
-        sideways = jnp.sqrt(jnp.sum((pull + inward[:, None] * normals) ** 2, -1) + 1e-12)
-        return jnp.sum(jnp.where(used, jnp.maximum(inward + friction * sideways, 0.0), 0.0))
-
-    def descend(wrench: jax.Array) -> jax.Array:
-        def step(i: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            wrench, best = carry
-            value, slope = jax.value_and_grad(support)(wrench)
-            slope = slope - jnp.dot(slope, wrench) * wrench
-            wrench = wrench - 0.5 * 0.85**i * slope / (jnp.linalg.norm(slope) + 1e-6)
-            return wrench / jnp.linalg.norm(wrench), jnp.minimum(best, value)
-
-        wrench, best = jax.lax.fori_loop(0, steps, step, (wrench, jnp.asarray(jnp.inf, arm.dtype)))
-        return jnp.minimum(best, support(wrench))
-
-    starts = np.random.default_rng(0).standard_normal((directions, 6))  # fixed: the margin is a function, not a draw
-    starts /= np.linalg.norm(starts, axis=1, keepdims=True)
-    return jnp.min(jax.vmap(descend)(jnp.asarray(starts, arm.dtype)))

@@ -30,8 +30,6 @@ class ContactConfig:
     poses: int = 32  # rotations of the object; the one that suits the fingers best is taken
     max_residual: float = 0.15  # net force left over, for a largest push of 1
     max_torque: float = 0.15  # of those same pushes, by the object's radius; the paper asks for forces only
-    min_margin: float = 0.0  # wrench margin with friction `friction` asked for; 0 does not ask
-    friction: float = 0.5  # coefficient of the wrench margin
     reach_steps: int = 12  # of inverse kinematics
     max_miss: float = 0.006  # m between a fingertip and its place
     max_depth: float = 0.004  # m the reaching hand may sink into the object
@@ -83,9 +81,6 @@ def draw_set(key: jax.Array, hand: Hand, surface: Surface, config: ContactConfig
     size = jnp.max(jnp.linalg.norm(surface.points, axis=-1))
     torque = jnp.sum(balance.force[..., None] * jnp.cross(points, normals), axis=1) / size
     good = (balance.residual < config.max_residual) & (jnp.linalg.norm(torque, axis=-1) < config.max_torque) & room
-    if config.min_margin > 0:
-        margin = jax.vmap(closure.wrench_margin, (0, 0, None, None, None, None))
-        good &= margin(points, normals, used, jnp.zeros(3), config.friction, size) > config.min_margin
     first = jnp.argmax(good)
     return ContactSet(points[first], normals[first], used, balance.force[first]), good[first]
 

@@ -52,7 +52,7 @@ def _candidates() -> list[np.ndarray]:
     """Turns about the three axes by all folds, about diagonals of faces by halves and of space by thirds."""
     found = [_turn(a, 2 * np.pi * i / n) for a in np.eye(3) for n in _FOLDS for i in range(1, n)]
     for signs in itertools.product((-1, 0, 1), repeat=3):
-        order = {2: 2, 3: 3}.get(np.count_nonzero(signs))
+        order = {2: 2, 3: 3}.get(int(np.count_nonzero(signs)))
         if order:
             found.append(_turn(np.array(signs) / np.sqrt(order), 2 * np.pi / order))
     # A prism about one axis flips about axes between the others too.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 from flax import struct
+from numpy.typing import ArrayLike
 
 SPHERE = int(mujoco.mjtGeom.mjGEOM_SPHERE)  # size: radius
 CAPSULE = int(mujoco.mjtGeom.mjGEOM_CAPSULE)  # size: radius, half length of the straight part
@@ -98,7 +99,7 @@ def inside(part: Primitive, points: np.ndarray) -> np.ndarray:
     return radial + np.maximum(beyond, 0) ** 2 <= size[0] ** 2
 
 
-def rotation_matrix(quat: np.ndarray) -> np.ndarray:
+def rotation_matrix(quat: ArrayLike) -> np.ndarray:
     """The matrix (3, 3) of a quaternion (4,): its columns are the turned axes."""
     matrix = np.zeros(9)
     mujoco.mju_quat2Mat(matrix, np.asarray(quat, float))
@@ -163,7 +164,7 @@ def stack(objects: Sequence[ObjectParams], slot_kinds: tuple[int, ...], static_k
 def _pack(params: ObjectParams, slot_kinds: tuple[int, ...], static_kinds: bool) -> ObjectParams:
     count = len(slot_kinds)
     kind, size = np.array(slot_kinds, np.int32), np.full((count, 3), _OFF, np.float32)
-    position, quat = np.zeros((count, 3), np.float32), np.tile(np.float32([1, 0, 0, 0]), (count, 1))
+    position, quat = np.zeros((count, 3), np.float32), np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1))
     on = np.zeros(count, bool)
     for i in np.flatnonzero(params.on):
         fits = np.flatnonzero(~on & (kind == params.kind[i])) if static_kinds else np.flatnonzero(~on)

@@ -35,7 +35,7 @@ def sample(params: ObjectParams, rng: np.random.Generator, count: int) -> tuple[
     return points[:count].astype(np.float32), normals[:count].astype(np.float32)
 
 
-def _inside(params: ObjectParams, slot: int, points: np.ndarray) -> np.ndarray:
+def _inside(params: ObjectParams, slot: np.integer, points: np.ndarray) -> np.ndarray:
     kind = int(params.kind[slot])
     size = tuple(params.size[slot, : shapes.NUM_SIZES[kind]])
     return shapes.inside(shapes.Primitive(kind, size, params.position[slot], params.quat[slot]), points)

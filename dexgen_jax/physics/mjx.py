@@ -56,7 +56,7 @@ def advance_warp(scene: Scene, substeps: int, contacts: int = CONTACTS_PER_ENV, 
         envs = ctrl.shape[0]
         empty = mjx.make_data(native, impl="warp", naconmax=contacts * envs, njmax=rows)
 
-        def one(state: PhysicsState, ctrl: jax.Array, world: World) -> tuple[PhysicsState, jax.Array, jax.Array]:
+        def one(state: PhysicsState, ctrl: jax.Array, world: World) -> tuple[PhysicsState, jax.Array]:
             model, data = _inputs(base, empty, scene, state, ctrl, world)
 
             def substep(_, carry: tuple[mjx.Data, jax.Array]) -> tuple[mjx.Data, jax.Array]:

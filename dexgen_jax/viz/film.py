@@ -1,6 +1,7 @@
 """The same environment several times, side by side: an operator alone, and with help."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Protocol
 
 import jax
@@ -44,7 +45,7 @@ def typical(trace: Trace) -> int:
     return int(np.argmin(np.abs(drops - drops.mean())))
 
 
-def compare(scene: Scene, traces: dict[str, Trace], environment: int, look: Look) -> np.ndarray:
+def compare(scene: Scene, traces: Mapping[str, Trace], environment: int, look: Look) -> np.ndarray:
     """Films one environment of several traces beside each other; returns uint8 (frames, height, width, 3).
 
     Each trace's name becomes the caption of its picture.

@@ -37,7 +37,7 @@ def plane(groups: dict[str, list[dict[str, Any]]], clean: dict[str, Any] | None)
         for row in rows:
             alone = row["helper"] == "alone"
             marker = {"low-passed": "^", "turned down": "v"}.get(row["helper"], "o")
-            style = dict(marker=marker, mfc="none") if alone else dict(marker=marker)
+            style: dict[str, Any] = dict(marker=marker, mfc="none") if alone else dict(marker=marker)
             label = f"{name}, alone" if alone else f"{name}, helped" if row["strength"] == 1 else None
             size = 3 if row["strength"] == 0 else 7
             x, y = _point(row)
@@ -105,7 +105,7 @@ def _svg(figure: matplotlib.figure.Figure) -> str:
         axes.tick_params(colors=INK, which="both")
         for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
             text.set_color(INK)
-    for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())):
+    for legend in (*figure.legends, *(legend for axes in figure.axes if (legend := axes.get_legend()))):
         for text in legend.get_texts():
             text.set_color(INK)
     with matplotlib.rc_context(settings):

@@ -120,7 +120,8 @@ class _Scene:
         if not seen.any():
             return None
         ends = [np.flatnonzero(seen.any(axis))[[0, -1]] + [-1, 2] for axis in (1, 0)]
-        return tuple(slice(max(_COARSE * first, 0), _COARSE * last) for first, last in ends)
+        rows, columns = (slice(max(_COARSE * first, 0), _COARSE * last) for first, last in ends)
+        return rows, columns
 
     def _shade(self, qpos: np.ndarray, there: np.ndarray | None, window: tuple[slice, slice]) -> np.ndarray:
         """Linear RGB (frames, rows, columns, 3) of a part of the grid of rays; the object at `there` is a ghost."""

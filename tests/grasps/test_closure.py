@@ -76,29 +76,3 @@ def test_fewer_contacts_never_balance_better():
 def test_too_many_contacts_are_named():
     with pytest.raises(ValueError, match="5 contacts; .* at most 4"):
         closure.net_force(jnp.ones((5, 3)), jnp.ones(5, bool))
-
-
-def _margin(points, normals, friction):
-    points, normals = np.asarray(points, np.float32), np.asarray(normals, np.float32)
-    used = np.ones(len(points), bool)
-    return float(jax.jit(closure.wrench_margin, static_argnums=4)(points, normals, used, np.zeros(3), friction, 1.0))
-
-
-CROSS = np.concatenate([np.eye(3), -np.eye(3)])[[0, 3, 1, 4]]  # contacts of a unit ball at +-x and +-y
-
-
-def test_two_contacts_resist_no_turn_about_their_line_and_four_with_friction_do():
-    assert _margin(CROSS[:2], CROSS[:2], 0.8) < 0.02
-    assert _margin(CROSS, CROSS, 0.8) > 0.3
-    assert _margin(CROSS, CROSS, 0.0) < 0.02  # a ball without friction always turns
-
-
-def test_margin_grows_with_friction_and_is_by_hand_along_the_free_axis():
-    margins = [_margin(CROSS, CROSS, friction) for friction in (0.2, 0.4, 0.8)]
-    assert margins[0] < margins[1] < margins[2]
-    # About x only the contacts at +-y have an arm, of 1, and only friction, 0.2 each, acts along it.
-    np.testing.assert_allclose(margins[0], 2 * 0.2, rtol=1e-3)
-
-
-def test_contacts_on_one_side_have_no_margin():
-    assert _margin(CROSS[[0, 2]], CROSS[[0, 2]], 0.3) < 0.02

@@ -69,12 +69,6 @@ def test_a_set_balances_and_leaves_room_for_the_fingers():
         assert min(gaps) > 2 * HAND.tip_radius
 
 
-def test_a_wrench_margin_can_be_asked_for():
-    skin, key = _surface("sphere_64"), jax.random.PRNGKey(2)
-    slippery = ContactConfig(tries=4, min_margin=0.05, friction=0.0)  # without friction a ball always turns
-    assert not contacts.draw_set(key, HAND, skin, slippery)[1]
-
-
 def test_the_chosen_fingers_are_the_best_of_all_assignments(a_set):
     pose, finger = contacts.place(jax.random.PRNGKey(0), HAND, HOME, a_set, 1)
     tips = np.asarray(kinematics.keypoints(HAND, HOME)[: HAND.num_tips])
