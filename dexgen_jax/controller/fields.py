@@ -19,13 +19,13 @@ from dexgen_jax.controller.numbers import flag, floats, place
 class Field:
     """One array that goes into a tick or comes out of it."""
 
-    shape: tuple[int | str, ...]
+    shape: tuple[Any, ...]  # numbers, and words until `of` is told their sizes
     dtype: str
     meaning: str  # with its unit in brackets
     default: float | bool | None = None  # counts if a host says nothing; without one it has to
     choices: str | None = None  # the contract's list of names for these integers: a host says the name
 
-    def read(self, value: Any, name: str, lists: Mapping[str, tuple[str, ...]]) -> np.ndarray:
+    def read(self, value: Any, name: str, lists: Mapping[str, tuple[str, ...]]) -> Any:
         """Returns what a host said as the tick takes it; ValueError if it cannot be this array, see `numbers.py`."""
         if self.choices:
             return np.int32(place(value, lists[self.choices], name))

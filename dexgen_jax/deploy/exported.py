@@ -85,12 +85,14 @@ class Exported:
         """The exported function itself: state and inputs -> outputs and new state, named and typed by the contract."""
         return self._tick(self._weights, state, inputs)
 
-    def _options(self, said: dict[str, Any]) -> dict[str, np.ndarray]:
+    def _options(self, said: dict[str, Any]) -> dict[str, Any]:
         """The inputs with a default: what was said of them, checked, else that."""
         known = {name: field for name, field in self.contract["inputs"].items() if "default" in field}
         if unknown := set(said) - set(known):
             raise TypeError(f"a tick has no option {min(unknown)!r}; there is {', '.join(known)}")
-        inputs = {name: np.full(field["shape"], field["default"], field["dtype"]) for name, field in known.items()}
+        inputs: dict[str, Any] = {
+            name: np.full(field["shape"], field["default"], field["dtype"]) for name, field in known.items()
+        }
         for name, value in said.items():
             if "choices" in known[name]:
                 inputs[name] = np.int32(_one_of(value, name, self.contract[known[name]["choices"]]))

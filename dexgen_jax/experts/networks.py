@@ -233,7 +233,8 @@ class Expert:
     ) -> "Expert":  # fmt: skip
         """Takes from a training what acting needs; `made`, the settings of its `task`, and `hand` stay with it."""
         shape = networks.config
-        config = {"hand": hand, "actor": list(shape.actor), "log_std": list(shape.log_std), "task": task, "made": made}
+        config: dict[str, Any] = {"hand": hand, "task": task, "made": made}
+        config |= {"actor": list(shape.actor), "log_std": list(shape.log_std)}
         if shape.history:
             config["history"] = shape.history
         if shape.carries:
