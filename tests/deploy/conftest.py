@@ -28,7 +28,8 @@ def controller():
         0.01 * rng.normal(size=joints), rng.uniform(0.02, 0.06, joints),
     )  # fmt: skip
     statistics = jax.tree.map(np.float32, statistics)
-    return Controller(model, Weights(**model.initial_parameters(jax.random.PRNGKey(2)), normalizer=statistics), seed=3)
+    parameters = jax.jit(model.initial_parameters)(jax.random.PRNGKey(2))
+    return Controller(model, Weights(**parameters, normalizer=statistics), seed=3)
 
 
 @pytest.fixture(scope="session")
