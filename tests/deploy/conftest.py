@@ -10,6 +10,7 @@ from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.deploy import export
+from dexgen_jax.deploy.client import Client
 from dexgen_jax.deploy.exported import Exported
 from dexgen_jax.deploy.server import Server
 
@@ -56,6 +57,13 @@ def graph(controller, tmp_path_factory):
     return path
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Clients wait for as long as a busy machine may need, unless a test says how long."""
+    *before, _ = Client.__init__.__defaults__
+    monkeypatch.setattr(Client.__init__, "__defaults__", (*before, 120.0))
+
+
 @pytest.fixture
 def sessions():
     return []
@@ -84,7 +92,7 @@ def serve(sessions):
     def stop(server):
         over, thread = running.pop(server)
         over.set()
-        thread.join(10)
+        thread.join(120)
         assert not thread.is_alive()
         server.close()
 
