@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import processes
 import pytest
 from flax import struct
 
@@ -112,15 +112,13 @@ for step in range(10**6):
 
 def test_kill_9_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SAVES_FOR_EVER, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
-    )
-    for delay in (0.0, 0.013, 0.029):  # seconds after a save; a save takes about 0.05
-        process.stdout.readline()
-        time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    reported = [int(line) for line in process.stdout.read().split()]
-    process.wait()
+    command = [sys.executable, "-c", SAVES_FOR_EVER, str(tmp_path)]
+    with processes.started(command, stdout=processes.PIPE, env=environment) as process:
+        for delay in (0.0, 0.013, 0.029):  # seconds after a save; a save takes about 0.05
+            process.stdout.readline()
+            time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        reported = [int(line) for line in process.stdout.read().split()]
     checkpoints = Checkpoints(tmp_path)
     step = checkpoints.latest_step()
     assert step >= max(reported, default=0)

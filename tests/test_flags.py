@@ -1,7 +1,7 @@
 import os
-import subprocess
 import sys
 
+import processes
 import pytest
 
 SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler"
@@ -14,6 +14,5 @@ SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler"
 ])  # fmt: skip
 def test_callbacks_are_kept_from_waiting_for_themselves(before, after):
     program = "import dexgen_jax, os; print(os.environ['XLA_FLAGS'])"
-    environment = os.environ | {"XLA_FLAGS": before}
-    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    said = processes.run([sys.executable, "-c", program], env=os.environ | {"XLA_FLAGS": before})
     assert said.stdout.strip() == after, said.stderr

@@ -1,4 +1,7 @@
-"""Run with JAX_ENABLE_X64=1: everything steps, and what a loop carries keeps its types. Prints what was done."""
+"""Run with JAX_ENABLE_X64=1: what a loop carries keeps its types, physics and controller run. Prints what was done.
+
+Types are a matter of tracing: what is compiled and run beside it is what calls back into Python.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +9,9 @@ import numpy as np
 from brax.envs.wrappers import training as wrappers
 
 from dexgen_jax.controller.controller import Controller
+from dexgen_jax.controller.model import Model, Weights
+from dexgen_jax.dataset import windows
+from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.envs import registry
 from dexgen_jax.envs.history import History
 from dexgen_jax.experts import networks, ppo, training
@@ -13,6 +19,7 @@ from dexgen_jax.grasps import library
 from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics import engine as engines
+from dexgen_jax.physics import world as worlds
 
 
 def loop(env, key):
@@ -27,8 +34,22 @@ def tasks():
     return {name: registry.make(name, engine=engine, library=grasps) for name in registry.TASKS}
 
 
+def physics(engine):
+    """A step of the native engine."""
+    world = worlds.nominal(engine.object(jnp.asarray(0)))
+    state = engine.init(jnp.zeros(engine.scene.model.nq, jnp.float32).at[-4].set(1.0))
+    after = jax.jit(engine.step)(state, state.joints(engine.hand), world)
+    assert after.qpos.dtype == jnp.float32 and bool(after.finite)
+
+
 def ten_ticks():
-    controller = Controller.from_pretrained()
+    sizes = dict(width=16, depth=1, encoder_width=16, inverse_width=16, inverse_blocks=1, sampling_steps=2)
+    model = Model(diffusion_steps=20, **sizes)
+    shapes = jax.eval_shape(model.initial_parameters, jax.random.PRNGKey(0))
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    row, joints = np.ones((model.history, windows.condition_size(model.hand)), np.float32), np.ones(16, np.float32)
+    statistics = Normalizer(0 * row, row, 0.01 * joints[:2], 0 * joints, 0.05 * joints)
+    controller = Controller(model, Weights(**zeros, normalizer=statistics))
     q = controller.model.hand.prior.joint_mean  # float64, as a driver gives it
     controller.reset(q)
     target = q
@@ -40,9 +61,11 @@ def ten_ticks():
 assert jax.config.jax_enable_x64
 keys = jax.random.split(jax.random.PRNGKey(0), 2)
 for name, env in tasks().items():
-    state = jax.jit(lambda key, env=env: loop(wrappers.wrap(History(env, 2), 5), key))(keys)
-    assert state.obs["state"].dtype == jnp.float32 and bool(jnp.isfinite(state.obs["state"]).all())
+    state = jax.eval_shape(lambda key, env=env: loop(wrappers.wrap(History(env, 2), 5), key), keys)
+    assert state.obs["state"].dtype == state.reward.dtype == jnp.float32
     print(name)
+physics(env.engine)
+print("physics")
 ten_ticks()
 print("controller")
 small = networks.NetworkConfig((8,), (8,))

@@ -19,9 +19,10 @@ def recording() -> windows.Recording:
 
 @pytest.fixture(scope="session")
 def statistics(recording) -> normalizer.Normalizer:
-    return normalizer.fit(windows.draw(allegro.load(), recording, jax.random.PRNGKey(1), 512, 4, 2))
+    fit = jax.jit(lambda key: normalizer.fit(windows.draw(allegro.load(), recording, key, 512, 4, 2)))
+    return fit(jax.random.PRNGKey(1))
 
 
 @pytest.fixture(scope="session")
 def untrained(tiny, statistics) -> Weights:
-    return Weights(**tiny.initial_parameters(jax.random.PRNGKey(2)), normalizer=statistics)
+    return Weights(**jax.jit(tiny.initial_parameters)(jax.random.PRNGKey(2)), normalizer=statistics)

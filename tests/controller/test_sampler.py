@@ -143,7 +143,7 @@ def test_stronger_guidance_only_comes_nearer_and_lands_on_the_command():
 def test_many_motions_are_each_drawn_by_its_own_key(tiny, untrained):
     # Wider than tiny, in which normalising a group of two numbers makes a step of any rounding error.
     model = dataclasses.replace(tiny, width=64)
-    weights = untrained.replace(denoiser=model.initial_parameters(jax.random.PRNGKey(2))["denoiser"])
+    weights = untrained.replace(denoiser=jax.jit(model.initial_parameters)(jax.random.PRNGKey(2))["denoiser"])
     condition, keys = jnp.full((4, 60), 0.3), jax.random.split(jax.random.PRNGKey(4), 3)
     draw = jax.jit(lambda keys: sampler.sample_motions(model, weights, condition, jnp.int32(1), keys, eta=1.0))
     many = draw(keys)

@@ -2,12 +2,12 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 import time
 
 import numpy as np
+import processes
 import pytest
 
 from dexgen_jax.dataset import store
@@ -101,11 +101,11 @@ def test_a_writer_killed_at_any_moment_leaves_only_whole_blocks(tmp_path):
     """)
     for _ in range(2):
         before = len(list((tmp_path / "committed").glob("*.json")))
-        process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
-        while len(list((tmp_path / "committed").glob("*.json"))) < before + 5:
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        with processes.started([sys.executable, "-c", script, str(tmp_path)]) as process:
+            while len(list((tmp_path / "committed").glob("*.json"))) < before + 5:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
         dataset = store.open_dataset(tmp_path)
         assert dataset.blocks == tuple(range(len(dataset.blocks))) and len(dataset.blocks) >= before + 5
         expected = np.repeat(np.arange(len(dataset.blocks)) % 199, 16)

@@ -10,6 +10,7 @@ from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.deploy import export
+from dexgen_jax.deploy.client import Client
 from dexgen_jax.deploy.exported import Exported
 from dexgen_jax.deploy.server import Server
 
@@ -28,7 +29,8 @@ def controller():
         0.01 * rng.normal(size=joints), rng.uniform(0.02, 0.06, joints),
     )  # fmt: skip
     statistics = jax.tree.map(np.float32, statistics)
-    return Controller(model, Weights(**model.initial_parameters(jax.random.PRNGKey(2)), normalizer=statistics), seed=3)
+    parameters = jax.jit(model.initial_parameters)(jax.random.PRNGKey(2))
+    return Controller(model, Weights(**parameters, normalizer=statistics), seed=3)
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +55,13 @@ def graph(controller, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "controller.onnx"
     onnx_file.write(controller, path)
     return path
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Clients wait for as long as a busy machine may need, unless a test says how long."""
+    *before, _ = Client.__init__.__defaults__
+    monkeypatch.setattr(Client.__init__, "__defaults__", (*before, 120.0))
 
 
 @pytest.fixture
@@ -83,7 +92,7 @@ def serve(sessions):
     def stop(server):
         over, thread = running.pop(server)
         over.set()
-        thread.join(10)
+        thread.join(120)
         assert not thread.is_alive()
         server.close()
 

@@ -114,7 +114,7 @@ class Remote:
     """`Client.act`, of a server in another thread."""
 
     def __init__(self, address):
-        self.client = Client(address, timeout_s=10)
+        self.client = Client(address, timeout_s=120)
 
     def reset(self):
         self.client.reset(MIDDLE, TARGET)
@@ -196,7 +196,7 @@ def entries(controller, robot, graph):
     for name in ("remote", "loop"):
         found[name].client.close()
     over.set()
-    thread.join(10)
+    thread.join(120)
     server.close()
 
 

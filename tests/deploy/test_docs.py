@@ -29,7 +29,7 @@ def address(controller):
     thread.start()
     yield server.address
     over.set()
-    thread.join(10)
+    thread.join(120)
     server.close()
 
 
@@ -48,7 +48,7 @@ def folder(controller, file, graph, tmp_path, monkeypatch):
 def test_the_page_runs_from_top_to_bottom(folder, address, controller, monkeypatch, capsys):
     monkeypatch.setattr(loop, "run", functools.partial(loop.run, ticks=3))
     connect = client.Client
-    monkeypatch.setattr(client, "Client", lambda asked, timeout_s: connect(address, timeout_s=10))
+    monkeypatch.setattr(client, "Client", lambda asked, timeout_s: connect(address, timeout_s=120))
     q = np.float32(controller.model.hand.prior.joint_mean)
     tick = onnxruntime.InferenceSession(folder / "controller.onnx")
     command = {i.name: np.zeros(i.shape, np.float32) for i in tick.get_inputs() if i.name.startswith("command")}

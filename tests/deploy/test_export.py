@@ -3,13 +3,13 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import jax
 import numpy as np
+import processes
 import pytest
 
 from dexgen_jax.controller.safety import Event
@@ -37,13 +37,11 @@ def expected(controller):
     return check.expected(controller)
 
 
-def run_alone(code: str, folder: Path, *own: str) -> subprocess.CompletedProcess:
+def run_alone(code: str, folder: Path, *own: str) -> processes.Done:
     """Runs `code` in a process that finds the modules `own`, installed or in `folder`, and nothing else."""
     code = f"OWN = {own!r}\n" + ALONE + code
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
+    return processes.run([sys.executable, "-c", code], cwd=folder, env=environment)
 
 
 def test_a_hundred_ticks_are_the_controllers(robot, controller, expected):
@@ -72,34 +70,38 @@ tick = Exported("controller.zip", kinds=()).tick
 """
 DOCS = (ROOT / "docs" / "deploy.md").read_text().split("runs this block -->\n```python\n")[1].split("```")[0]
 SHOWN = DOCS + "\ntick = functools.partial(tick, weights)\n"
-
-
-@pytest.mark.parametrize("loader", [COPIED, SHOWN], ids=["exported.py", "the lines in the docs"])
-def test_without_this_package_and_flax_a_hundred_actions_are_the_same(loader, file, controller, expected, tmp_path):
-    np.savez(tmp_path / "said.npz", **check.inputs(controller))
-    np.savez(tmp_path / "first.npz", **check.first(controller))
-    shutil.copy(file, tmp_path / "controller.zip")
-    shutil.copy(exported.__file__, tmp_path / "exported.py")
-    code = """
+LOADERS = {"exported": COPIED, "shown": SHOWN}
+TICKS = """
 import functools
 import numpy as np
-LOADER
-state, said, actions = dict(np.load("first.npz")), dict(np.load("said.npz")), []
-for now in range(len(said["q"])):
-    outputs, state = tick(state, {name: value[now] for name, value in said.items()})
-    actions.append(outputs["action"])
-np.save("actions.npy", np.stack(actions))
+said = dict(np.load("said.npz"))
+for way, loader in LOADERS.items():
+    exec(loader)
+    state, actions = dict(np.load("first.npz")), []
+    for now in range(len(said["q"])):
+        outputs, state = tick(state, {name: value[now] for name, value in said.items()})
+        actions.append(outputs["action"])
+    np.save(f"{way}.npy", np.stack(actions))
 for name in ("dexgen_jax", "flax", "flatbuffers"):
     try:
         __import__(name)
     except ModuleNotFoundError as error:
         print(error)
 """
-    done = run_alone(code.replace("LOADER", loader), tmp_path, "exported", *JAX)
+
+
+def test_without_this_package_and_flax_a_hundred_actions_are_the_same(file, controller, expected, tmp_path):
+    """With exported.py copied beside the file, and with the lines that the docs show."""
+    np.savez(tmp_path / "said.npz", **check.inputs(controller))
+    np.savez(tmp_path / "first.npz", **check.first(controller))
+    shutil.copy(file, tmp_path / "controller.zip")
+    shutil.copy(exported.__file__, tmp_path / "exported.py")
+    done = run_alone(f"LOADERS = {LOADERS!r}\n{TICKS}", tmp_path, "exported", *JAX)
     assert done.returncode == 0, done.stderr
     absent = [f"No module named '{name}'" for name in ("dexgen_jax", "flax", "flatbuffers")]
     assert done.stdout.splitlines() == absent
-    np.testing.assert_allclose(np.load(tmp_path / "actions.npy"), expected["action"], atol=1e-5)
+    for way in LOADERS:
+        np.testing.assert_allclose(np.load(tmp_path / f"{way}.npy"), expected["action"], atol=1e-5, err_msg=way)
 
 
 def test_a_robot_that_asks_a_server_needs_no_jax():

@@ -1,5 +1,4 @@
 import json
-import subprocess
 import sys
 import textwrap
 from unittest import mock
@@ -7,6 +6,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
+import processes
 import pytest
 
 onnx = pytest.importorskip("onnx")
@@ -91,9 +91,7 @@ def test_with_onnxruntime_and_numpy_alone_a_hundred_actions_are_the_same(graph, 
             actions.append(outputs["action"])
         np.save("actions.npy", np.stack(actions))
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(graph)], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = processes.run([sys.executable, "-c", textwrap.dedent(code), str(graph)], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(np.load(tmp_path / "actions.npy"), wanted["action"], atol=1e-5)
 

@@ -15,14 +15,14 @@ def test_threads_that_share_a_client_all_get_their_answers(serve, sessions):
     def ask(answers):
         answers.extend(client.act(MIDDLE, MIDDLE)[0] for _ in range(50))
 
-    with Client(serve().address, timeout_s=30) as client:
+    with Client(serve().address, timeout_s=120) as client:
         client.reset(MIDDLE)
         answers = [[], []]
         threads = [threading.Thread(target=ask, args=(mine,)) for mine in answers]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(120)
     # The session counts its ticks, so two answers alike would be one answer given twice.
     counts = sorted(round(1e3 * float(target[0] - MIDDLE[0])) for mine in answers for target in mine)
     assert counts == list(range(1, 101))
@@ -44,11 +44,11 @@ def test_a_forked_process_is_told_to_make_its_own(serve):
 
     fork = multiprocessing.get_context("fork")
     told = fork.SimpleQueue()
-    with Client(serve().address, timeout_s=10) as client:
+    with Client(serve().address, timeout_s=120) as client:
         client.reset(MIDDLE)
         process = fork.Process(target=child, args=(client, told))
         process.start()
-        process.join(30)
+        process.join(120)
         if process.is_alive():
             process.kill()
         assert process.exitcode == 0 and "forked from it: make a Client here" in told.get()
@@ -60,7 +60,7 @@ def test_an_interrupted_question_leaves_the_client_usable(serve, monkeypatch):
         if event == zmq.POLLIN:  # the question is under way
             raise KeyboardInterrupt
 
-    with Client(serve().address, timeout_s=10) as client:
+    with Client(serve().address, timeout_s=120) as client:
         client.reset(MIDDLE)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(client, "_wait", interrupt)

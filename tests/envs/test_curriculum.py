@@ -79,10 +79,16 @@ def test_gravity_widens_with_the_level(training):
     assert away[0] == 0 and away[-1] > 0.5
 
 
+def test_every_episode_of_a_training_starts_elsewhere(training):
+    """An episode is as long as a rollout: 6 states of 8 environments are of 48 episodes; test_resets.py has more."""
+    for read in (lambda info: info["world"].mass, lambda info: info["joint_offset"][..., 0]):
+        assert len(np.unique([read(state.env.info) for state in training])) == 6 * 8
+
+
 def test_what_is_not_trained_on_has_the_full_task(make_env):
     env = make_env({"curriculum.start": 0.0})
     level = jax.eval_shape(env.reset, jax.random.PRNGKey(0)).info["level"]
     assert level.shape == ()
-    state = jax.jit(lambda key: rollout.start(env, key, 2, 9))(jax.random.PRNGKey(0))
-    np.testing.assert_array_equal(state.info["level"], 1.0)
+    level = jax.jit(lambda key: rollout.start(env, key, 2, 9).info["level"])(jax.random.PRNGKey(0))
+    np.testing.assert_array_equal(level, 1.0)
     assert dataclasses.asdict(env.config)["curriculum"]["start"] == 0.0

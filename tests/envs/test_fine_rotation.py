@@ -52,14 +52,20 @@ def env(engine, library):
 
 
 @pytest.fixture(scope="module")
-def lived(env):
-    """The states of a few environments at rest, (STEPS + 1, COUNT, ...), under brax's own wrappers."""
-    wrapped = wrappers.EpisodeWrapper(wrappers.VmapWrapper(env), episode_length=STEPS, action_repeat=1)
+def states(env):
+    """An episode of environments at rest and two steps of the next, (STEPS + 3, COUNT, ...), as Brax wraps them."""
+    wrapped = wrappers.wrap(env, episode_length=STEPS)
     first = jax.jit(wrapped.reset)(jax.random.split(jax.random.PRNGKey(0), COUNT))
     still = jnp.zeros((COUNT, env.action_size))
     step = lambda state, _: (then := wrapped.step(state, still), then)
-    _, states = jax.jit(lambda s: jax.lax.scan(step, s, None, length=STEPS))(first)
+    _, states = jax.jit(lambda s: jax.lax.scan(step, s, None, length=STEPS + 2))(first)
     return jax.tree.map(lambda a, b: np.concatenate([np.asarray(a)[None], np.asarray(b)]), first, states)
+
+
+@pytest.fixture(scope="module")
+def lived(states):
+    """The episode alone, (STEPS + 1, COUNT, ...); Brax shows the first observation of the next at its end."""
+    return jax.tree.map(lambda x: x[: STEPS + 1], states)
 
 
 def test_commands_go_either_way_at_speeds_of_the_range(env, lived):
@@ -95,7 +101,8 @@ def test_the_marker_goes_ahead_waits_and_is_taken_along(lived):
 def test_the_policy_sees_the_marker_as_a_goal(env, lived):
     before = 3 * env.action_size + 3 * env.hand.num_tips + 3  # joints, speeds, targets, fingertips, position
     seen = np.linalg.norm(lived.obs["state"][..., before : before + 3], axis=-1)
-    np.testing.assert_allclose(seen, 2.0 * np.abs(lived.info["marker"] - lived.info["angle"]), atol=4e-3)
+    ahead = np.abs(lived.info["marker"] - lived.info["angle"])
+    np.testing.assert_allclose(seen[:-1], 2.0 * ahead[:-1], atol=4e-3)
 
 
 def test_enough_of_a_turn_is_a_goal_and_draws_the_next_command(lived):
@@ -106,6 +113,12 @@ def test_enough_of_a_turn_is_a_goal_and_draws_the_next_command(lived):
     np.testing.assert_array_equal(command[1:] != command[:-1], goals)
     np.testing.assert_array_equal(lived.info["turned"][1:][goals], 0.0)
     np.testing.assert_array_equal(lived.info["goals"][-1], goals.sum(0))
+
+
+def test_after_an_auto_reset_the_first_command_comes_again(states):
+    for name in ("command", "marker", "angle", "turned", "held", "goals", "age", "goal"):
+        value = states.info[name]
+        np.testing.assert_array_equal(value[STEPS + 1 :], value[1:3], err_msg=name)
 
 
 def test_the_time_limit_ends_it(lived):

@@ -18,13 +18,19 @@ def env(engine, library):
 
 
 @pytest.fixture(scope="module")
-def lived(env):
-    """All states of a few environments that follow their lines, (STEPS + 1, COUNT, ...), under brax's wrappers."""
-    wrapped = wrappers.EpisodeWrapper(wrappers.VmapWrapper(env), episode_length=STEPS, action_repeat=1)
+def states(env):
+    """Environments follow their lines for an episode and two steps, (STEPS + 3, COUNT, ...), as Brax wraps them."""
+    wrapped = wrappers.wrap(env, episode_length=STEPS)
     first = jax.jit(wrapped.reset)(jax.random.split(jax.random.PRNGKey(0), COUNT))
     step = lambda state, _: (then := wrapped.step(state, follow(state.obs)), then)
-    _, states = jax.jit(lambda s: jax.lax.scan(step, s, None, length=STEPS))(first)
+    _, states = jax.jit(lambda s: jax.lax.scan(step, s, None, length=STEPS + 2))(first)
     return jax.tree.map(lambda a, b: np.concatenate([np.asarray(a)[None], np.asarray(b)]), first, states)
+
+
+@pytest.fixture(scope="module")
+def lived(states):
+    """The episode alone, (STEPS + 1, COUNT, ...)."""
+    return jax.tree.map(lambda x: x[: STEPS + 1], states)
 
 
 def test_a_line_by_hand():
@@ -48,6 +54,14 @@ def test_targets_are_on_the_line_up_to_the_noise_of_actions(env, lived):
     limit = 5 * env.config.randomization.action_noise * env.config.action_scale
     # A fast line may ask for more than an action can do; most of the time it does not.
     assert np.median(off[~arrived]) < limit and (off[~arrived] < limit).mean() > 0.9
+
+
+def test_after_an_auto_reset_the_first_line_comes_again(env, states):
+    for name in ("origin", "destination", "duration", "elapsed", "age", "goal"):
+        value = states.info[name]
+        np.testing.assert_array_equal(value[STEPS + 1 :], value[1:3], err_msg=name)
+    off = np.abs(states.info["target"][STEPS + 1 :] - states.info["target"][1:3])
+    assert off.max() < 20 * env.config.randomization.action_noise * env.config.action_scale
 
 
 def test_the_hand_follows_and_reaches_most_postures(lived):

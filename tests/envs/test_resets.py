@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dexgen_jax.experts import rollout
 
 RESETS = 100
 
 
+@pytest.mark.slow  # test_curriculum.py has a few
 def test_a_hundred_resets_of_one_environment_are_a_hundred_starts(make_env):
     env = make_env({"episode_steps": 1})  # every step is the last of its episode
 

@@ -1,14 +1,15 @@
 """Several processes share one run: they find each other, one writes, all restore one checkpoint and learn alike."""
 
+import contextlib
 import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import launch
+import processes
 import yaml
 
 EXPERIMENTS = Path(launch.__file__).parent
@@ -71,19 +72,16 @@ def test_two_processes_run_one_stage_and_one_of_them_writes(tmp_path):
     named = {"DEXGEN_DISTRIBUTED": "1", "JAX_NUM_PROCESSES": "2", "JAX_COORDINATOR_ADDRESS": address}
     paths = os.pathsep.join(map(str, (EXPERIMENTS.parent, EXPERIMENTS.parent / "tests" / "experts")))
     environment = {**os.environ, **named, "PYTHONPATH": paths}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "toy.py"],
-            cwd=tmp_path,
-            env={**environment, "JAX_PROCESS_ID": str(number)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    (out, error), (other_out, other_error) = [process.communicate(timeout=100) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], error + other_error
+    how = dict(cwd=tmp_path, stdout=processes.PIPE, stderr=processes.PIPE)
+    with contextlib.ExitStack() as both:
+        two = [
+            both.enter_context(processes.started(
+                [sys.executable, "toy.py"], env={**environment, "JAX_PROCESS_ID": str(number)}, **how
+            ))
+            for number in range(2)
+        ]  # fmt: skip
+        (out, error), (other_out, other_error) = [process.communicate() for process in two]
+    assert [process.returncode for process in two] == [0, 0], error + other_error
     result = {"processes": 2, "steps": [2], "devices": 2}
     assert json.loads(out.splitlines()[-1]) | {"minutes": 0} == result | {"minutes": 0}
     assert "processes" not in other_out  # Gloo says hello there, and that is all
@@ -106,4 +104,4 @@ def test_kubernetes_job_agrees_with_itself():
 
 
 def test_slurm_script_parses():
-    assert subprocess.run(["bash", "-n", EXPERIMENTS / "cluster" / "slurm.sh"], check=False).returncode == 0
+    assert processes.run(["bash", "-n", EXPERIMENTS / "cluster" / "slurm.sh"]).returncode == 0

@@ -1,6 +1,5 @@
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import command_line
 import fake_env
 import jax
 import numpy as np
+import processes
 import pytest
 import serve
 import teleoperate
@@ -32,7 +32,8 @@ def folder(tmp_path_factory):
         0 * ones, ones, np.full(2, 0.005, np.float32), 0 * ones[0, :joints], 0.01 * ones[0, :joints]
     )
     path = tmp_path_factory.mktemp("controller")
-    Controller(model, Weights(**model.initial_parameters(jax.random.PRNGKey(0)), normalizer=statistics)).save(path)
+    parameters = jax.jit(model.initial_parameters)(jax.random.PRNGKey(0))
+    Controller(model, Weights(**parameters, normalizer=statistics)).save(path)
     return path
 
 
@@ -46,20 +47,18 @@ def server(folder, tmp_path_factory):
     command = [sys.executable, str(EXPERIMENTS / "serve.py"), f"--config={EXPERIMENTS}/configs/serve.py"]
     values = {"run_dir": run_dir, "controller": folder, "address": "tcp://127.0.0.1:*", "token_file": secret}
     command += [f"--config.{name}={value}" for name, value in values.items()]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        if "tcp://" in line:
-            break
-    yield line.split(" on ")[1].split(";")[0], secret, process
-    if process.poll() is None:
-        process.kill()
+    with processes.started(command, stdout=processes.PIPE, stderr=processes.PIPE) as process:
+        for line in process.stderr:
+            if "tcp://" in line:
+                break
+        yield line.split(" on ")[1].split(";")[0], secret, process
 
 
 def test_robots_are_served_until_the_signal_and_the_last_line_says_how(server, folder):
     address, secret, process = server
     hand = Model().hand
     q = np.float32(hand.prior.joint_mean)
-    with Client(address, TOKEN, 10) as one, Client(address, TOKEN, 10) as other:
+    with Client(address, TOKEN, 120) as one, Client(address, TOKEN, 120) as other:
         assert one.describe()["joints"]["names"] == list(hand.joint_names)
         local = Controller.from_pretrained(folder)
         for each in (one, other, local):
@@ -77,7 +76,7 @@ def test_robots_are_served_until_the_signal_and_the_last_line_says_how(server, f
     assert account["server"]["count"] >= account["loop"]["ticks"] - sum(account["loop"]["held"].values())
 
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate()
     result = json.loads(out.splitlines()[-1])
     assert process.returncode == 0 and result["address"] == address
     assert (

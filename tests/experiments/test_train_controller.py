@@ -34,24 +34,6 @@ def _train(run_dir, dataset, *more):
     launch.main(train_controller.run, [*argv, f"--config.run_dir={run_dir}", f"--config.dataset={dataset}", *more])
 
 
-def test_a_killed_training_continues_to_the_same_controller(dataset, tmp_path, capsys, monkeypatch):
-    _train(tmp_path / "whole", dataset)
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert result["steps"] == 60 and 0 < result["action_error_rad"] < 2 * result["action_error_of_holding_rad"]
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        _die_after_a_save(patch)
-        _train(tmp_path / "killed", dataset)
-    assert Checkpoints(tmp_path / "killed" / "controller" / "checkpoints").latest_step() == 20
-    _train(tmp_path / "killed", dataset)
-
-    whole, resumed = (dict(np.load(tmp_path / name / "controller" / "weights.npz")) for name in ("whole", "killed"))
-    assert whole.keys() == resumed.keys()
-    for name in whole:
-        np.testing.assert_array_equal(whole[name], resumed[name])
-    assert Controller.from_pretrained(tmp_path / "killed" / "controller").model.width == 16
-
-
 def test_a_missing_dataset_and_one_too_small_are_one_clear_line(dataset, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit):
@@ -75,14 +57,18 @@ def _die_after_a_save(patch):
     patch.setattr(Checkpoints, "save", save_and_die)
 
 
-def test_split_and_statistics_belong_to_the_run_while_its_dataset_grows(tmp_path, capsys, monkeypatch):
+def test_a_killed_training_continues_to_the_same_controller_while_its_dataset_grows(tmp_path, capsys, monkeypatch):
+    """Split and statistics belong to the run."""
     folder = tmp_path / "dataset"
     writer = store.create(folder, allegro.load(), store.Layout(3, 24, 100), {"control_hz": 10.0})
     writer.write(1, fake_streams.columns(24, 100, seed=1))
     _train(tmp_path / "whole", folder)
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["steps"] == 60 and 0 < result["action_error_rad"] < 2 * result["action_error_of_holding_rad"]
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         _die_after_a_save(patch)
         _train(tmp_path / "killed", folder)
+    assert Checkpoints(tmp_path / "killed" / "controller" / "checkpoints").latest_step() == 20
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         _die_after_a_save(patch)
         _train(tmp_path / "grown", folder)
@@ -95,8 +81,10 @@ def test_split_and_statistics_belong_to_the_run_while_its_dataset_grows(tmp_path
     output = capsys.readouterr()
     assert "has 48 streams more than when this training began; it goes on without them" in output.err
     whole, killed = (dict(np.load(tmp_path / name / "controller" / "weights.npz")) for name in ("whole", "killed"))
+    assert whole.keys() == killed.keys()
     for name in whole:
         np.testing.assert_array_equal(whole[name], killed[name])
+    assert Controller.from_pretrained(tmp_path / "killed" / "controller").model.width == 16
 
     _train(tmp_path / "grown", folder, "--config.take_new_streams=True")
     result = json.loads(capsys.readouterr().out.splitlines()[-1])

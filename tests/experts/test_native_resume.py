@@ -2,17 +2,17 @@
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 
 
 def train(*arguments):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, str(Path(__file__).with_name("native_run.py")), *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    return processes.run(command, env=environment)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ CONFIG = ppo.PPOConfig(num_envs=128, horizon=8, epochs=4, minibatches=4, learnin
 NETWORKS = ActorCritic(NetworkConfig(actor=(32, 32), critic=(32, 32), log_std=(-0.7, -4.0, 0.0)), ENV.action_size)
 
 
+@jax.jit
 def returns(state):
     """What the mean policy earns from 200 places, and the most that can be earned."""
     places = jnp.linspace(-1, 1, 200)
@@ -33,7 +34,7 @@ def test_the_best_return_by_hand():
 
 
 def test_a_point_learns_to_reach_within_two_percent_of_the_best_return():
-    state = ppo.init(ENV, NETWORKS, CONFIG, jax.random.PRNGKey(0), ENV.episode_steps)
+    state = jax.jit(lambda key: ppo.init(ENV, NETWORKS, CONFIG, key, ENV.episode_steps))(jax.random.PRNGKey(0))
     some = jax.jit(lambda s: jax.lax.scan(lambda s, _: ppo.iteration(ENV, NETWORKS, CONFIG, s), s, None, length=150)[0])
     before, best = (float(x.mean()) for x in returns(state))
     learned = float(returns(some(state))[0].mean())

@@ -25,7 +25,14 @@ def begin():
 
 @pytest.fixture(scope="module")
 def learn():
-    return jax.jit(lambda state: ppo.iteration(ENV, NETWORKS, CONFIG, state))
+    """An iteration; what some tests change are numbers of the one program that is compiled."""
+
+    @jax.jit
+    def program(state, target_kl, critic_first):
+        config = dataclasses.replace(CONFIG, target_kl=target_kl, critic_first=critic_first)
+        return ppo.iteration(ENV, NETWORKS, config, state)
+
+    return lambda state, target_kl=CONFIG.target_kl, critic_first=0: program(state, target_kl, critic_first)
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +105,7 @@ def test_a_run_continued_from_disk_is_the_run_that_was_never_stopped(begin, lear
     assert_same_bits(learn(learn(back)[0]), whole)
 
 
-def test_the_mean_divergence_of_an_iteration_moves_the_actors_step_once(begin):
-    settings = lambda target: dataclasses.replace(CONFIG, target_kl=target)
-    learn = jax.jit(lambda state, target: ppo.iteration(ENV, NETWORKS, settings(target), state))
+def test_the_mean_divergence_of_an_iteration_moves_the_actors_step_once(begin, learn):
     slow = begin().replace(learning_rate=jnp.float32(1e-3))
     divergence = float(learn(slow, 1e9)[1]["kl"])
     # As far as wished for, twice as far and a little more, half as far and a little less.
@@ -112,17 +117,15 @@ def test_the_mean_divergence_of_an_iteration_moves_the_actors_step_once(begin):
     np.testing.assert_allclose(ends, [fastest, slowest], rtol=1e-5)
 
 
-def test_only_the_critic_learns_at_first(begin):
-    config = dataclasses.replace(CONFIG, critic_first=1)
-    learn = jax.jit(lambda state: ppo.iteration(ENV, NETWORKS, config, state)[0])
+def test_only_the_critic_learns_at_first(begin, learn):
     start = begin()
-    first = learn(start)
+    first, _ = learn(start, critic_first=1)
     for name in ("actor", "log_std"):
         assert_same_bits(first.params[name], start.params[name])
     assert_same_bits(first.learning_rate, start.learning_rate)  # nothing moved, which is no reason for larger steps
     moved = lambda name, a, b: any(np.any(x != y) for x, y in zip(*map(jax.tree.leaves, (a[name], b[name]))))  # noqa: B905
     assert moved("critic", first.params, start.params)
-    second = learn(first)
+    second, _ = learn(first, critic_first=1)
     assert moved("actor", second.params, first.params) and moved("log_std", second.params, first.params)
 
 

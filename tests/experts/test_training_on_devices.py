@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import processes
 import pytest
 from toy_env import Walk
 
@@ -24,11 +24,11 @@ NETWORKS = ActorCritic(NetworkConfig(actor=(8,), critic=(8,)), ENV.action_size)
 def found():
     """What devices.py found with four devices."""
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4",
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
     }
     script = Path(__file__).with_name("devices.py")
-    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300)
+    done = processes.run([sys.executable, str(script)], env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -62,7 +62,8 @@ def test_an_iteration_is_compiled_once():
 
 
 def test_a_training_may_start_from_an_expert_of_its_sizes():
-    created = [ppo.init(ENV, NETWORKS, CONFIG, jax.random.PRNGKey(i), ENV.episode_steps) for i in range(2)]
+    init = jax.jit(lambda key: ppo.init(ENV, NETWORKS, CONFIG, key, ENV.episode_steps))
+    created = [init(jax.random.PRNGKey(i)) for i in range(2)]
     expert = Expert.of(NETWORKS, created[0].params, created[0].stats, made={})
     started = training.start_from(created[1], expert)
     jax.tree.map(np.testing.assert_array_equal, started.params["actor"], created[0].params["actor"])
@@ -86,7 +87,8 @@ def test_an_expert_that_saw_less_goes_on_as_it_was_and_learns_to_use_the_rest():
             return seen | {"state": seen["state"][:2]}
 
     half, fresh = (
-        ppo.init(env, NETWORKS, CONFIG, jax.random.PRNGKey(i), ENV.episode_steps) for i, env in enumerate((Half(), ENV))
+        jax.jit(lambda key, env=env: ppo.init(env, NETWORKS, CONFIG, key, ENV.episode_steps))(jax.random.PRNGKey(i))
+        for i, env in enumerate((Half(), ENV))
     )
     bent = jax.tree.map(lambda x: x + 0.3 * jax.random.normal(jax.random.PRNGKey(x.size), x.shape), half.params)
     stats = {name: one.update(jnp.eye(one.mean.size) * 3 + 1) for name, one in half.stats.items()}

@@ -10,7 +10,7 @@ from dexgen_jax.grasps.growth import GrowthConfig
 from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
 
-CONFIG = GrowthConfig(cup=(32, 32), contacts=(48, 8), search=(64, 24))
+CONFIG = GrowthConfig(cup=(64, 32), contacts=(64, 8), search=(64, 24))  # proposals in one part: half to compile
 BOX = 0  # of the engine's objects: OBJECTS in conftest.py
 
 
@@ -105,7 +105,7 @@ def test_symmetry_groups_are_padded_to_one_size():
 
 def test_losses_are_said_in_one_line(grown):
     line = growth.describe(grown[2].made["counts"])
-    assert line.startswith("cup: 32 proposed, 32 tried, ") and "contacts: 48 proposed, " in line
+    assert line.startswith("cup: 64 proposed, 32 tried, ") and "contacts: 64 proposed, " in line
     assert "search" not in line  # it has proposed nothing yet
 
 

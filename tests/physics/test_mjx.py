@@ -25,8 +25,8 @@ def run(engine, mjx_engine):
     def simulate(steps, index, qpos, qvel, target):
         ends = []
         for one in (engine, mjx_engine):
-            world = jax.vmap(lambda i: worlds.nominal(one.object(i)))(jnp.asarray(index))  # noqa: B023
-            state = jax.vmap(one.init)(qpos).replace(qvel=qvel)
+            world = jax.jit(jax.vmap(lambda i: worlds.nominal(one.object(i))))(jnp.asarray(index))  # noqa: B023
+            state = jax.jit(jax.vmap(one.init))(qpos).replace(qvel=qvel)
             step = jax.jit(jax.vmap(one.step))
             for _ in range(steps):
                 state = step(state, target, world)
