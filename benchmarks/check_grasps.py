@@ -19,7 +19,7 @@ from mujoco import rollout
 
 from dexgen_jax import pretrained
 from dexgen_jax.hand import registry
-from dexgen_jax.objects import catalog
+from dexgen_jax.objects import catalog, shapes
 
 SIDES = np.concatenate([np.eye(3), -np.eye(3)])
 MAX_SHIFT, MAX_TURN = 0.02, 0.5  # m, rad
@@ -28,7 +28,7 @@ SECONDS, MASS = 2.0, 0.1
 
 def model_of(hand: str, name: str, friction: float, timestep: float) -> mujoco.MjModel:
     """The hand with one object in plain MuJoCo: the object's geoms as they are, default contacts and iterations."""
-    spec, thing = registry.load(hand).spec(), catalog.load(name)
+    spec, (thing,) = registry.load(hand).spec(), shapes.as_held([catalog.load(name)], registry.load(hand).name)
     spec.option.timestep, spec.option.cone = timestep, mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.impratio = 10  # friction stiffer than contact: otherwise whatever is held creeps
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST

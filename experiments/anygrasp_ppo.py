@@ -39,9 +39,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     done = checkpoints.latest_step() or 0
     state = checkpoints.restore(loop.template) if done else loop.create(jax.random.PRNGKey(config.seed))
     if config.start_from != "none" and not done:
-        state = training.start_from(state, networks.Expert.from_pretrained(
-            artefacts.folder(config, "expert", config.start_from), artefacts.hand(config)
-        ))
+        state = training.start_from(state, artefacts.expert(config, config.start_from))
     per_iteration = settings.num_envs * settings.horizon
     with log.progress("training expert", config.iterations * per_iteration, "steps", done * per_iteration) as bar:
         waiting = []

@@ -6,8 +6,10 @@ from ml_collections import ConfigDict
 
 from dexgen_jax import pretrained
 from dexgen_jax.controller.controller import Controller, Settings
+from dexgen_jax.envs import registry as tasks
+from dexgen_jax.experts import reflection
 from dexgen_jax.experts.networks import Expert
-from dexgen_jax.hand import registry
+from dexgen_jax.hand import mirror, registry
 from dexgen_jax.hand.description import Hand
 
 
@@ -21,10 +23,15 @@ def folder(config: ConfigDict, kind: str, which: str | None = None) -> Path:
     return pretrained.find(kind, config[kind] if which is None else which, config.run_dir, hand(config).name)
 
 
-def expert(config: ConfigDict) -> Expert:
-    """The expert that the config names; a ValueError names both hands if it is of another."""
-    found = Expert.from_pretrained(folder(config, "expert"))
-    registry.refuse_other(f"the expert {config.expert!r}", found.hand_name, hand(config).name)
+def expert(config: ConfigDict, which: str | None = None) -> Expert:
+    """The expert that the config names, or `which`; a left hand takes its right one's, reflected.
+
+    A ValueError names both hands if it is of another.
+    """
+    found, wanted = Expert.from_pretrained(folder(config, "expert", which)), hand(config)
+    if found.hand_name != wanted.name and found.hand_name == mirror.right_of(wanted.name):
+        return reflection.reflect(found, tasks.reflection(found.task, found.config["made"], wanted), wanted.name)
+    registry.refuse_other(f"the expert {which or config.expert!r}", found.hand_name, wanted.name)
     return found
 
 

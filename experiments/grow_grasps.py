@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from dexgen_jax.defaults import override
 from dexgen_jax.grasps import growth, library
 from dexgen_jax.grasps.library import ObjectGrasps
-from dexgen_jax.objects import catalog
+from dexgen_jax.objects import catalog, shapes
 from dexgen_jax.physics import engine as engines
 from dexgen_jax.run_log import RunLog, atomic_write
 
@@ -34,7 +34,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     objects = [catalog.load(name) for name in names]
     engine = engines.make(hand, objects, config.engine, config.threads)
     settings = override(growth.GrowthConfig(), config.growth.to_dict())
-    subjects = growth.subjects(objects)
+    subjects = growth.subjects(shapes.as_held(objects, hand.name))
 
     @jax.jit
     def attempt(key: jax.Array, index: jax.Array, known: growth.Known) -> growth.Grown:

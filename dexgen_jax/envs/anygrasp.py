@@ -9,6 +9,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from brax.envs.base import State
 
 from dexgen_jax.envs import curriculum, observations, randomization, restarts, rewards
@@ -16,6 +17,7 @@ from dexgen_jax.envs.curriculum import CurriculumConfig
 from dexgen_jax.envs.hand_task import HandTask, narrow
 from dexgen_jax.envs.randomization import RandomizationConfig
 from dexgen_jax.envs.rewards import RewardWeights, StyleRanges
+from dexgen_jax.hand.description import Hand
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.physics.state import PhysicsState
 
@@ -45,6 +47,13 @@ class Anygrasp(HandTask):
     """Brax environment; all of a step's randomness comes from `state.info['rng']`."""
 
     config: AnygraspConfig
+
+    @staticmethod
+    def reflection(config: AnygraspConfig, hand: Hand) -> np.ndarray:
+        """By what each entry of `state` (d,) is multiplied if the world is reflected, see `hand.mirror`."""
+        hidden = observations.simulator_factors(hand) if config.sees_all else np.zeros(0, np.float32)
+        style = np.ones(2 if config.style.shown else 0, np.float32)
+        return np.concatenate([observations.actor_factors(hand), hidden, style])
 
     @property
     def first_level(self) -> float:

@@ -12,6 +12,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from brax.envs.base import State
 
 from dexgen_jax.envs import observations, randomization, restarts, rewards
@@ -19,6 +20,7 @@ from dexgen_jax.envs.hand_task import HandTask, narrow
 from dexgen_jax.envs.randomization import RandomizationConfig
 from dexgen_jax.envs.rewards import RewardWeights
 from dexgen_jax.hand import rotation
+from dexgen_jax.hand.description import Hand
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.physics.state import PhysicsState
@@ -47,6 +49,12 @@ class FineRotation(HandTask):
     """Brax environment; all of a step's randomness comes from `state.info['rng']`."""
 
     config: FineRotationConfig
+
+    @staticmethod
+    def reflection(config: FineRotationConfig, hand: Hand) -> np.ndarray:
+        """By what each entry of `state` (d,) is multiplied if the world is reflected, see `hand.mirror`."""
+        hidden = observations.simulator_factors(hand) if config.sees_all else np.zeros(0, np.float32)
+        return np.concatenate([observations.actor_factors(hand), hidden])
 
     def reset(self, rng: jax.Array) -> State:
         """Puts an object into the hand at a random grasp of the library, which is also where it should stay."""

@@ -10,9 +10,10 @@ factors of style stand behind them.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
-from dexgen_jax.hand import kinematics, rotation
+from dexgen_jax.hand import kinematics, mirror, rotation
 from dexgen_jax.hand.description import Hand
 from dexgen_jax.objects.distance import signed_distance
 from dexgen_jax.objects.shapes import ObjectParams
@@ -66,6 +67,26 @@ def actor(
         error.position * 5 * _DECIMETRE, error.rotation * 2.0, error.joints,
         pose[:3] * _DECIMETRE, axes.reshape(-1), object_velocity[:3] * 5.0, object_velocity[3:] * 0.5,
         _extent(world) * 20.0, world.gravity / STANDARD_GRAVITY,
+    ])  # fmt: skip
+
+
+def actor_factors(hand: Hand) -> np.ndarray:
+    """By what each entry of `actor` (d,) is multiplied if the world is reflected, see `hand.mirror`: 1 or -1."""
+    same, point, turn = np.ones(hand.num_joints, np.float32), mirror.POINT, mirror.TURN
+    # The second axis of an object's frame turns over besides: the frame of the image is right-handed again.
+    return np.concatenate([
+        same, same, same, np.tile(point, hand.num_tips), point, turn, same, point, point, -point, point, turn,
+        np.ones(3, np.float32), point,
+    ])  # fmt: skip
+
+
+def simulator_factors(hand: Hand) -> np.ndarray:
+    """Likewise of `simulator`, its advice being joints twice."""
+    ones = lambda count: np.ones(count, np.float32)
+    known = 2 * hand.num_joints + len(hand.touch_names)
+    return np.concatenate([
+        ones(known), mirror.POINT, ones(5), ones(hand.num_keypoints), np.tile(mirror.POINT, hand.num_keypoints),
+        ones(2), ones(2 * hand.num_joints),
     ])  # fmt: skip
 
 

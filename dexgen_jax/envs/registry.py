@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from brax.envs.base import Env
 
 from dexgen_jax.defaults import nearest, override
@@ -13,6 +14,7 @@ from dexgen_jax.envs.free_motion import FreeMotion, FreeMotionConfig
 from dexgen_jax.grasps import library as libraries
 from dexgen_jax.grasps.library import GraphConfig, GraspLibrary
 from dexgen_jax.hand import registry as hands
+from dexgen_jax.hand.description import Hand
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics import engine as engines
 from dexgen_jax.physics.engine import Engine
@@ -56,6 +58,15 @@ def make(name: str, overrides: Mapping[str, Any] | None = None, *, engine: Engin
     _require(name)
     task, config = TASKS[name]
     return task(override(config(), overrides or {}), engine, library)
+
+
+def reflection(name: str, overrides: Mapping[str, Any], hand: Hand) -> np.ndarray:
+    """By what each entry of a task's `state` (d,) is multiplied if the world is reflected, see `hand.mirror`."""
+    _require(name)
+    task, config = TASKS[name]
+    if not hasattr(task, "reflection"):
+        raise ValueError(f"the task {name!r} does not say how it looks in a mirror: train an expert of {hand.name!r}")
+    return task.reflection(override(config(), overrides), hand)
 
 
 def _require(name: str) -> None:

@@ -21,6 +21,7 @@ from flax import struct
 from dexgen_jax import pretrained
 from dexgen_jax.grasps import goals
 from dexgen_jax.grasps.goals import GraphConfig
+from dexgen_jax.hand import mirror
 from dexgen_jax.run_log import atomic_write
 
 __all__ = ["GraphConfig", "GraspLibrary", "ObjectGrasps", "assemble", "join", "load", "save"]
@@ -73,7 +74,8 @@ def save(folder: str | Path, grasps: ObjectGrasps) -> Path:
 def load(folder: str | Path, object_name: str, hand_name: str) -> ObjectGrasps:
     """Reads one object's grasps from a folder, or from those that come with the package if it is 'shipped'.
 
-    Raises FileNotFoundError or ValueError that say which file and what to do.
+    A left hand takes the file of its right one, reflected. Raises FileNotFoundError or ValueError that say which file
+    and what to do.
     """
     folder = pretrained.find("grasps", folder, hand=hand_name)
     path = folder / f"{object_name}.npz"
@@ -96,13 +98,16 @@ def load(folder: str | Path, object_name: str, hand_name: str) -> ObjectGrasps:
         )
     if meta["sha256"] != _digest(arrays):
         raise ValueError(f"grasp file {path} is damaged: its content hash differs; delete it and grow its grasps again")
-    if (meta["hand"], meta["object"]) != (hand_name, object_name):
+    reflected = meta["hand"] != hand_name and meta["hand"] == mirror.right_of(hand_name)
+    if not (reflected or meta["hand"] == hand_name) or meta["object"] != object_name:
         raise ValueError(
             f"grasp file {path} is for hand {meta['hand']!r} and object {meta['object']!r}, "
             f"asked for {hand_name!r} and {object_name!r}: name another folder, or grow them with "
             f"experiments/grow_grasps.py --config.hand={hand_name}"
         )
     nothing = ObjectGrasps(hand_name, object_name, *[None] * len(_ROWS), made=meta["made"])
+    if reflected:
+        arrays["object_pose"] = mirror.reflect(arrays["object_pose"], mirror.POSE)
     return _decode(nothing, arrays)
 
 

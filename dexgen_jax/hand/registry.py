@@ -1,7 +1,8 @@
 """Hands by name: what a config, a grasp file, an expert, a dataset and a controller mean by the hand they name.
 
 A hand of one's own is a Python file with a function `load() -> Hand`; its path does wherever a name is asked for, and
-from then on the hand is known by its own name.
+from then on the hand is known by its own name. With `_left` behind it, name or path mean the hand's image, see
+`mirror.py`.
 """
 
 import functools
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dexgen_jax.defaults import nearest
-from dexgen_jax.hand import allegro, leap
+from dexgen_jax.hand import allegro, leap, mirror
 from dexgen_jax.hand.description import Hand
 
 HANDS: dict[str, Callable[[], Hand]] = {"allegro": allegro.load, "leap": leap.load}
@@ -24,6 +25,8 @@ def register(name: str, make: Callable[[], Hand]) -> None:
 
 def load(name: str) -> Hand:
     """The hand of this name, or of the Python file of this path. Raises ValueError for one that does not exist."""
+    if name not in HANDS and name.endswith(mirror.SUFFIX):
+        return _image(load(mirror.right_of(name)))
     if name.endswith(".py"):
         return _from_file(str(Path(name).resolve()))
     if name not in HANDS:
@@ -44,6 +47,11 @@ def refuse_other(thing: str, its_hand: str, hand: str) -> None:
             f"{thing} is of hand {its_hand!r}, asked for {hand!r}: name one of {hand!r}, or make it (every script "
             f"takes --config.hand={hand}), or go on with --config.hand={its_hand}"
         )
+
+
+@functools.cache
+def _image(hand: Hand) -> Hand:
+    return mirror.left(hand)
 
 
 @functools.cache

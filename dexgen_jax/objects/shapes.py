@@ -11,6 +11,8 @@ import numpy as np
 from flax import struct
 from numpy.typing import ArrayLike
 
+from dexgen_jax.hand import mirror
+
 SPHERE = int(mujoco.mjtGeom.mjGEOM_SPHERE)  # size: radius
 CAPSULE = int(mujoco.mjtGeom.mjGEOM_CAPSULE)  # size: radius, half length of the straight part
 ELLIPSOID = int(mujoco.mjtGeom.mjGEOM_ELLIPSOID)  # size: three radii
@@ -80,6 +82,21 @@ def build(parts: Sequence[Primitive], resolution: int = 72) -> ObjectParams:
         on=np.ones(len(parts), bool), com=com.astype(np.float32), inertia=inertia.astype(np.float32),
         inertia_quat=inertia_quat.astype(np.float32),
     )  # fmt: skip
+
+
+def reflect(thing: ObjectParams) -> ObjectParams:
+    """The image of an object in the plane y = 0 of its own frame, see `hand.mirror`."""
+    point, quat = (lambda x: mirror.reflect(x, mirror.POINT)), (lambda x: mirror.reflect(x, mirror.QUAT))
+    return thing.replace(
+        position=point(thing.position), quat=quat(thing.quat), com=point(thing.com),
+        inertia_quat=quat(thing.inertia_quat),
+    )  # fmt: skip
+
+
+def as_held(objects: Sequence[ObjectParams], hand_name: str) -> list[ObjectParams]:
+    """The objects of a hand's world: their images if the hand is an image."""
+    image = mirror.right_of(hand_name) != hand_name
+    return [reflect(thing) if image else thing for thing in objects]
 
 
 def inside(part: Primitive, points: np.ndarray) -> np.ndarray:

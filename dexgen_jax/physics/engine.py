@@ -66,7 +66,7 @@ class Engine:
 
 
 def make(hand: Hand, objects: Sequence[ObjectParams], backend: str = "auto", threads: int = 0) -> Engine:
-    """Builds an engine whose environments may hold any of `objects`.
+    """Builds an engine whose environments may hold any of `objects`, or of their images if the hand is an image.
 
     `backend` 'auto' takes native on a CPU, warp on an NVIDIA GPU and mjx elsewhere; `threads` 0 means all cores.
     Raises ValueError for a backend that is unknown or not installed.
@@ -77,6 +77,7 @@ def make(hand: Hand, objects: Sequence[ObjectParams], backend: str = "auto", thr
         backend = {"cpu": "native", "gpu": "warp"}.get(jax.default_backend(), "mjx")
     if backend == "warp" and importlib.util.find_spec("warp") is None:
         raise ValueError("physics backend 'warp' is not installed: pip install 'dexgen_jax[warp]', or choose mjx")
+    objects = shapes.as_held(objects, hand.name)
     static_kinds = backend != "native"
     slot_kinds = shapes.layout(objects, static_kinds)
     scene = scenes.build(hand, slot_kinds)

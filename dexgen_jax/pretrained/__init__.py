@@ -35,7 +35,8 @@ def names(kind: str) -> list[str]:
 
 
 def first_choice(kind: str, hand: str) -> str:
-    """The name that `shipped` alone stands for."""
+    """The name that `shipped` alone stands for; a left hand takes what is its right one's, and reflects it."""
+    hand = hand.removesuffix("_left")
     return "_".join(filter(None, ("" if hand == FIRST_HAND else hand, KINDS[kind])))
 
 

@@ -12,6 +12,7 @@ import export_controller
 import fake_streams
 import grow_grasps
 import launch
+import numpy as np
 import pytest
 import serve
 import teleoperate
@@ -90,6 +91,17 @@ def test_environments_and_controllers_are_of_the_hand_that_is_asked_for(run_dir)
     with pytest.raises(ValueError, match=BOTH):
         artefacts.controller(of_leap("serve", run_dir, controller="run"))
     assert artefacts.hand(ConfigDict()).name == "allegro"  # what was made before there was a choice
+
+
+def test_a_left_hand_takes_the_expert_of_its_right_one_and_of_no_other(run_dir):
+    found = artefacts.expert(of_leap("evaluate_expert", run_dir, hand="allegro_left"))
+    plain = artefacts.expert(of_leap("evaluate_expert", run_dir, hand="allegro"))
+    assert (found.hand_name, plain.hand_name) == ("allegro_left", "allegro")
+    # Behind 48 numbers of joints it sees its fingertips, whose y changes sign.
+    mean, same = np.asarray(found.stats["state"].mean), np.asarray(plain.stats["state"].mean)
+    np.testing.assert_array_equal(mean[48:60], np.tile([1, -1, 1], 4) * same[48:60])
+    with pytest.raises(ValueError, match="allegro'.*asked for 'leap_left'"):
+        artefacts.expert(of_leap("evaluate_expert", run_dir, hand="leap_left"))
 
 
 def test_an_engine_and_a_library_of_two_hands_are_no_environment():
