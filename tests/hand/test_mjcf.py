@@ -1,0 +1,193 @@
+"""Laws: a hand from a file moves as the file's own model does, and what cannot be taken is refused by its name."""
+
+import mujoco
+import numpy as np
+import pytest
+
+from dexgen_jax.hand import capsules, registry
+from dexgen_jax.hand.mjcf import from_mjcf
+
+# Two fingers of three links on a palm that is turned and stands on an arm; out of the palm is -z, the fingers lie
+# along +x. Shapes of every kind, a joint off its body's origin, an actuated wrist above that is no part of the hand.
+FINGER = """
+  <body name="{f}_base" pos="0.05 {y} 0" quat="0.9 0.1 0 {turn}">
+    <joint name="{f}_flex" axis="0 1 0" pos="0.004 0 0.003" range="-0.3 1.5" damping="0.02"/>
+    <geom type="box" size="0.02 0.009 0.008" pos="0.02 0 0"/>
+    <body name="{f}_middle" pos="0.04 0 0">
+      <joint name="{f}_bend" axis="0 1 0" range="-0.2 1.6" damping="0.02"/>
+      <geom type="cylinder" size="0.008 0.016" pos="0.018 0 0" euler="0 90 0"/>
+      <body name="{f}_last" pos="0.036 0 0">
+        <joint name="{f}_curl" axis="0 1 0" range="-0.2 1.6" damping="0.02"/>
+        <geom type="mesh" mesh="wedge"/>
+        <body name="{f}_pad" pos="0.03 0 0">
+          <geom type="sphere" size="0.009"/>
+          <site name="{f}_point"/>
+        </body>
+      </body>
+    </body>
+  </body>"""
+SERVO = '<position name="{j}_servo" joint="{j}" kp="2.5" kv="0.05" forcerange="-0.6 0.6"/>'
+TIPS = {"left": "left_point", "right": "right_pad"}  # a site, a body
+JOINTS = [f"{f}_{j}" for f in ("left", "right") for j in ("flex", "bend", "curl")]
+SERVOS = "".join(SERVO.format(j=joint) for joint in JOINTS)
+
+
+def text(servos=SERVOS, more="", joints=None) -> str:
+    fingers = "".join(FINGER.format(f=f, y=y, turn=t) for f, y, t in (("left", 0.03, 0.05), ("right", -0.03, -0.05)))
+    for before, after in (joints or {}).items():
+        assert before in fingers
+        fingers = fingers.replace(before, after, 1)
+    wedge = "0 -0.008 -0.006  0.03 -0.008 -0.006  0 0.008 -0.006  0.03 0.008 -0.006  0 -0.008 0.006  0 0.008 0.006"
+    return f"""<mujoco><compiler angle="radian"/>
+      <asset><mesh name="wedge" vertex="{wedge} 0.03 -0.008 0.006 0.03 0.008 0.006"/></asset>
+      <worldbody><body name="arm" pos="0 0 0.5" quat="0 1 0 0"><joint name="wrist" axis="0 0 1" range="-1 1"/>
+        <geom type="sphere" size="0.05"/>
+        <body name="hand_base" pos="0.1 0 0" quat="0.5 0.5 -0.5 0.5">
+          <geom type="box" size="0.05 0.045 0.012"/>{fingers.replace('euler="0 90 0"', 'euler="0 1.5707963 0"')}
+        </body></body></worldbody>
+      <actuator><position joint="wrist" kp="9"/>{servos}</actuator>{more}</mujoco>"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to_file(**changes):
+        path = tmp_path / "gripper.xml"
+        path.write_text(text(**changes))
+        return path
+
+    return to_file
+
+
+def take(path, **changes):
+    settings = {"palm": "hand_base", "fingers": TIPS, "out": "-z", "along": "+x"}
+    return from_mjcf(path, **{**settings, **changes})
+
+
+def test_it_moves_as_the_files_own_model_does(write):
+    path, origin = write(), np.array([0.01, 0.02, -0.03])
+    hand, there = take(path, origin=origin), mujoco.MjModel.from_xml_path(str(path))
+    here = hand.spec().compile()
+    data, own = mujoco.MjData(there), mujoco.MjData(here)
+    joints = [there.joint(name).qposadr[0] for name in hand.joint_names]
+    frame = np.stack([[0, 0, -1], np.cross([1, 0, 0], [0, 0, -1]), [1, 0, 0]])  # rows: our axes in the file's palm
+    for q in np.random.default_rng(0).uniform(hand.lower, hand.upper, (20, 6)):
+        data.qpos[joints], own.qpos[:] = q, q
+        mujoco.mj_kinematics(there, data)
+        mujoco.mj_kinematics(here, own)
+        palm = data.body("hand_base")
+        for body in (f"{f}_{part}" for f in ("left", "right") for part in ("middle", "last", "pad")):
+            seen = palm.xmat.reshape(3, 3).T @ (data.body(body).xpos - palm.xpos)
+            np.testing.assert_allclose(own.body(body).xpos, frame @ (seen - origin), atol=1e-9)
+        tip = palm.xmat.reshape(3, 3).T @ (data.site("left_point").xpos - palm.xpos)
+        np.testing.assert_allclose(own.site("left_tip").xpos, frame @ (tip - origin), atol=1e-9)
+        np.testing.assert_allclose(own.site("right_pip").xpos, own.body("right_middle").xpos, atol=1e-9)
+
+
+def test_names_limits_gains_and_masses_are_the_files(write):
+    path = write()
+    hand, there = take(path), mujoco.MjModel.from_xml_path(str(path))
+    assert hand.name == "gripper" and list(hand.joint_names) == JOINTS
+    assert hand.keypoint_names == ("left_tip", "right_tip", "left_pip", "right_pip") and hand.tip_radius == 0.009
+    np.testing.assert_allclose(hand.upper, np.tile([1.5, 1.6, 1.6], 2))
+    # What brakes a joint is the servo's D gain and the joint's own damping: 0.05 + 0.02 N m s/rad.
+    for value, expected in ((hand.kp, 2.5), (hand.kd, 0.07), (hand.torque_limit, 0.6)):
+        np.testing.assert_allclose(value, np.full(6, expected))
+    here = hand.spec().compile()
+    for body in ("left_base", "right_middle", "left_last"):
+        np.testing.assert_allclose(here.body(body).mass, there.body(body).mass)
+        np.testing.assert_allclose(here.body(body).inertia, there.body(body).inertia)
+    assert hand.touch_names[:2] == ("palm_touch", "left_base_touch")
+    other = take(path, kp=4.0, kd=0.2, torque_limit=0.3, name="mine")
+    assert (other.name, other.kp[0], other.kd[0], other.torque_limit[0]) == ("mine", 4.0, 0.2, 0.3)
+
+
+def test_a_capsule_has_the_boxs_cross_section_and_length_by_hand():
+    # Half sizes 8, 9, 20 mm: radius sqrt(8 x 9) = 8.485 mm, and the axis ends 8.485 mm before the box does.
+    (one,) = capsules.of_box(np.array([0.020, 0.009, 0.008]))
+    np.testing.assert_allclose(one.radius, 8.485e-3, atol=1e-6)
+    np.testing.assert_allclose(one.ends, [[-11.515e-3, 0, 0], [11.515e-3, 0, 0]], atol=1e-6)
+    # A plate of 10 x 30 x 50 mm is 3 / 1 as wide as thick: four capsules of radius 10 mm, at -20 to 20 mm across.
+    row = capsules.of_box(np.array([0.050, 0.010, 0.030]))
+    np.testing.assert_allclose([c.radius for c in row], 0.010)
+    np.testing.assert_allclose([c.ends[0][2] for c in row], np.array([-20, -20 / 3, 20 / 3, 20]) * 1e-3, atol=1e-9)
+    np.testing.assert_allclose([c.ends[1][0] for c in row], 0.040)
+    (cube,) = capsules.of_box(np.full(3, 0.01))
+    assert cube.ends[0] == cube.ends[1] and cube.radius == pytest.approx(0.01)
+
+
+def test_shapes_become_capsules_and_a_hand_at_rest_touches_nothing_of_itself(write):
+    hand = take(write())
+    model = hand.spec().compile()
+    kinds = {mujoco.mjtGeom(kind).name for kind in model.geom_type}
+    assert kinds <= {"mjGEOM_CAPSULE", "mjGEOM_SPHERE"}
+    # The mesh: 30 x 16 x 12 mm from x = 0; its capsule is along x and of radius sqrt(8 x 6) mm.
+    wedge = model.geom("left_last_0")
+    np.testing.assert_allclose(wedge.size[:2], [6.928e-3, 15e-3 - 6.928e-3], atol=1e-5)
+    np.testing.assert_allclose(wedge.pos, [0.015, 0, 0], atol=1e-5)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    assert data.ncon == 0
+
+
+def test_the_search_begins_with_fingers_that_close_out_of_the_palm(write):
+    prior = take(write()).prior
+    np.testing.assert_array_equal(prior.closing, np.ones(6))
+    np.testing.assert_allclose(prior.joint_mean, 0.4 * np.tile([1.5, 1.6, 1.6], 2))
+    assert prior.object_position[0] > 0.02 and abs(prior.object_position[1]) < 0.02
+
+
+PULLED = "".join(f'<joint joint="left_{joint}" coef="1"/>' for joint in ("bend", "curl"))
+TENDON = f'<tendon><fixed name="pull">{PULLED}</fixed></tendon>'
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (dict(more=TENDON), "joint 'left_bend' is moved by tendon 'pull': tendons cannot be taken"),
+        (
+            dict(more='<equality><joint joint1="right_curl" joint2="right_bend"/></equality>'),
+            "joint 'right_curl' is coupled to joint 'right_bend' by an equality",
+        ),
+        (
+            dict(more='<equality><connect body1="left_last" body2="right_last" anchor="0 0 0"/></equality>'),
+            "joint 'left_curl' is in a closed linkage",
+        ),
+        (dict(joints={'<joint name="left_bend" axis="0 1 0"': '<joint name="left_bend" type="slide" axis="0 1 0"'}),
+         "joint 'left_bend' is no hinge"),
+        (dict(joints={' range="-0.3 1.5"': ""}), "joint 'left_flex' has no limits: give it a range"),
+        (dict(joints={'<geom type="box"': '<joint name="left_spread" axis="0 0 1" range="-1 1"/><geom type="box"'}),
+         "joint 'left_(spread|flex)' shares its body with another joint"),
+        (dict(servos=SERVOS.replace(SERVO.format(j="left_flex"), "")), "joint 'left_flex' has 0 actuators: it needs"),
+        (dict(servos="".join(f'<motor joint="{j}"/>' for j in JOINTS)), "joint 'left_flex' has an actuator that is no"),
+        (dict(servos=SERVOS.replace(' forcerange="-0.6 0.6"', "")), "joint 'left_flex' has no torque limit"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_taken_is_refused_by_the_name_of_its_joint(changes, words, write):
+    with pytest.raises(ValueError, match=f"hand 'gripper': {words}"):
+        take(write(**changes))
+
+
+def test_names_that_do_not_exist_say_what_does(write, tmp_path):
+    with pytest.raises(ValueError, match="no body named 'palm'; there are the bodies arm, hand_base, left_base"):
+        take(write(), palm="palm")
+    with pytest.raises(ValueError, match="no site or body named 'thumb'"):
+        take(write(), fingers={"left": "thumb"})
+    with pytest.raises(ValueError, match="the fingertip 'arm' is not below the palm"):
+        take(write(), fingers={"left": "arm"})
+    with pytest.raises(ValueError, match="'up' is no axis of the palm; say one of"):
+        take(write(), out="up")
+    with pytest.raises(ValueError, match="they must be at right angles"):
+        take(write(), along="+z")
+    with pytest.raises(ValueError, match="nowhere.xml cannot be read .*: name an MJCF file with its meshes"):
+        take(tmp_path / "nowhere.xml")
+
+
+def test_its_file_is_a_hand_to_every_script(write, monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "HANDS", dict(registry.HANDS))
+    path = write()
+    (tmp_path / "mine.py").write_text(
+        "from dexgen_jax.hand.mjcf import from_mjcf\n\n"
+        f"def load():\n    return from_mjcf({str(path)!r}, 'hand_base', {TIPS}, out='-z', along='+x')\n"
+    )
+    hand = registry.load(str(tmp_path / "mine.py"))
+    assert hand.name == "gripper" and registry.load("gripper_left").name == "gripper_left"
