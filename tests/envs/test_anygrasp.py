@@ -4,6 +4,7 @@ Compiling a reset or a step takes seconds, so the tests share few of them: one r
 noise whose goals are as near or as far as a test wants.
 """
 
+import copy
 import dataclasses
 
 import jax
@@ -63,10 +64,12 @@ def plain_step(engine, library):
         return after.replace(qvel=jnp.where(wild, state.warmstart, after.qvel))
 
     config = override(AnygraspConfig(), {**STILL, **EVERYWHERE, "hold_steps": 3, "goal_steps": 2, "episode_steps": 6})
+    env = Anygrasp(config, dataclasses.replace(engine, advance=advance), library)
 
     def step(angle_tolerance, state, action):
-        task = dataclasses.replace(config, angle_tolerance=angle_tolerance)
-        return Anygrasp(task, dataclasses.replace(engine, advance=advance), library).step(state, action)
+        stricter = copy.copy(env)
+        stricter.config = dataclasses.replace(config, angle_tolerance=angle_tolerance)
+        return stricter.step(state, action)
 
     return jax.jit(jax.vmap(step))
 
