@@ -8,8 +8,8 @@ Command: python benchmarks/sampler.py [--calls=2000] [--skip_torch]
 One call is the whole control tick: readings and a command in, a safe joint target out, guidance on. Untrained weights;
 they cost the same. Nothing else may run on the machine: `others_busy` says how many cores other processes kept busy.
 PyTorch is timed in turn with JAX, so that a disturbance meets both, as written and compiled, with weights of 32 bits
-and, `half`, of 16, as ours are where they are large. `whole_matrices` is our tick without `Weights.for_one_hand`, see
-docs/sampler.md. The last line is one JSON object, times in ms.
+and, `half`, of 16, as ours are where they are large. `whole_matrices` is our tick without
+`cpu_inference.for_one_hand`, see docs/sampler.md. The last line is one JSON object, times in ms.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dexgen_jax.controller import commands, controller
+from dexgen_jax.controller import commands, controller, cpu_inference
 from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.controller.tick_input import TickInput
 from dexgen_jax.dataset import windows
@@ -58,7 +58,9 @@ def readings(model: Model) -> tuple[controller.State, TickInput]:
 def acting(model: Model, rearranged: bool = True) -> Callable[[], None]:
     """Returns a compiled call of `act` for one hand, its weights `rearranged` as in `Controller` or whole."""
     weights = untrained(model)
-    arguments = weights.for_one_hand(model) if rearranged else weights, *readings(model)
+    if rearranged:
+        model, weights = cpu_inference.for_one_hand(model, weights)
+    arguments = weights, *readings(model)
     compiled = jax.jit(functools.partial(controller.act, model)).lower(*arguments).compile()
     return lambda: jax.block_until_ready(compiled(*arguments))
 
@@ -100,7 +102,7 @@ def summary(name: str, taken: np.ndarray) -> dict[str, float]:
 
 def reading_time(model: Model, calls: int) -> float:
     """Milliseconds to read the denoiser's weights once per step, the others once, as one hand's tick keeps them."""
-    weights = untrained(model).for_one_hand(model)
+    _, weights = cpu_inference.for_one_hand(model, untrained(model))
     sizes = {name: sum(x.nbytes for x in jax.tree.leaves(tree)) for name, tree in weights.denoiser["params"].items()}
     each_step = sum(size for name, size in sizes.items() if name.startswith(("entry", "down", "up", "exit")))
     once = sum(sizes.values()) - each_step + sum(x.nbytes for x in jax.tree.leaves(weights.inverse_dynamics))

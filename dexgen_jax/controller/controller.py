@@ -17,13 +17,13 @@ import numpy as np
 from flax import struct
 
 from dexgen_jax import checkpoints, pretrained
-from dexgen_jax.controller import commands, fields, guidance, listening, safety, tick_input
+from dexgen_jax.controller import commands, cpu_inference, fields, guidance, listening, safety, tick_input
 from dexgen_jax.controller.commands import Command
 from dexgen_jax.controller.fields import array
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.controller.numbers import floats, place
-from dexgen_jax.controller.sampler import TEMPERATURE, sample_motions
+from dexgen_jax.controller.sampler import TEMPERATURE, sample_motion
 from dexgen_jax.controller.tick_input import TickInput
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
@@ -177,10 +177,12 @@ def _intend(
             clean = guidance.pull(distance, normalizer.decode_offsets, clean, strength, variance)
         return clean
 
-    keys = jax.random.split(key, settings.candidates) if settings.candidates > 1 else key[None]
-    sampled = sample_motions(
-        model, weights, condition, mode, keys, guide if settings.guided else None, settings.eta, settings.temperature
-    )
+    def draw(key: jax.Array) -> jax.Array:
+        bent = guide if settings.guided else None
+        return sample_motion(model, weights, condition, mode, key, bent, settings.eta, settings.temperature)
+
+    count = settings.candidates
+    sampled = jax.vmap(draw)(jax.random.split(key, count)) if count > 1 else draw(key)[None]
     motions = jax.vmap(normalizer.decode_offsets)(sampled)
     # Without a command to listen to, the first: choosing would be a way of listening.
     chosen = jnp.where(alpha > 0, jnp.argmin(jax.vmap(lambda motion: wish(motion).sum())(motions)), 0)
@@ -275,8 +277,8 @@ class Controller:
 
     def _compile(self) -> dict[str, Callable]:
         """Compiles ahead of time all that a reset or a tick may run, by name."""
-        model, hand = self.model, self.model.hand
-        self._weights = self.weights.for_one_hand(model)
+        model, self._weights = cpu_inference.for_one_hand(self.model, self.weights)
+        hand = model.hand
         q = np.zeros(hand.num_joints, np.float32)
 
         def run(weights: Weights, state: State, tick: TickInput) -> tuple:

@@ -9,8 +9,6 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from dexgen_jax.controller.dense import Dense
-
 
 @struct.dataclass
 class Normal:
@@ -30,11 +28,11 @@ class InverseDynamics(nn.Module):
     @nn.compact
     def __call__(self, condition: jax.Array, offsets: jax.Array) -> Normal:
         """Reads a normalised condition (H, C) and offsets (T, K, 3)."""
-        hidden = Dense(self.width)(jnp.concatenate([condition.reshape(-1), offsets.reshape(-1)]))
+        hidden = nn.Dense(self.width)(jnp.concatenate([condition.reshape(-1), offsets.reshape(-1)]))
         for _ in range(self.num_blocks):
-            inner = nn.silu(Dense(self.width)(nn.LayerNorm()(hidden)))
-            hidden = hidden + Dense(self.width)(inner)
-        mean = Dense(self.num_joints)(nn.LayerNorm()(hidden))
+            inner = nn.silu(nn.Dense(self.width)(nn.LayerNorm()(hidden)))
+            hidden = hidden + nn.Dense(self.width)(inner)
+        mean = nn.Dense(self.num_joints)(nn.LayerNorm()(hidden))
         return Normal(mean, self.param("log_std", nn.initializers.zeros, (self.num_joints,)))
 
 

@@ -1,17 +1,16 @@
 """What a controller is made of: its sizes (`Model`, static) and its numbers (`Weights`, on the device)."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 from flax import struct
 
 from dexgen_jax.controller import diffusion
-from dexgen_jax.controller.dense import for_one_vector
 from dexgen_jax.controller.inverse_dynamics import InverseDynamics
 from dexgen_jax.controller.numbers import place
-from dexgen_jax.controller.unet import Denoiser, fold
+from dexgen_jax.controller.unet import Denoiser
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.hand import registry
@@ -27,19 +26,6 @@ class Weights:
     denoiser: Any  # parameters of `Model.denoiser`
     inverse_dynamics: Any  # parameters of `Model.inverse_dynamics`
     normalizer: Normalizer
-    one_hand: bool = struct.field(pytree_node=False, default=False)  # as `for_one_hand` returns them
-
-    def for_one_hand(self, model: "Model") -> "Weights":
-        """Returns weights of `model` as the tick of a single hand reads them fastest: on a CPU rearranged, else as is.
-
-        Large matrices are rounded to 16 bits, see `dense.for_one_vector`: 11 bits of a number count, as in the products
-        of a GPU in TF32. Not to be trained, saved or used for a batch.
-        """
-        if jax.default_backend() != "cpu":
-            return self
-        denoiser = for_one_vector(fold(self.denoiser, model.diffusion_steps), rows=("film",))
-        inverse_dynamics = for_one_vector(self.inverse_dynamics)
-        return self.replace(denoiser=denoiser, inverse_dynamics=inverse_dynamics, one_hand=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +46,8 @@ class Model:
     diffusion_steps: int = 100  # S, in training
     sampling_steps: int = 8  # in use
     clean_limit: float = 6.0  # offset scales; bounds the clean estimate while it is still a guess
+    # Sampling steps that are compiled without a loop: a batch runs faster so on a CPU, and compiles for longer.
+    unroll: ClassVar[int] = 12
 
     def __post_init__(self) -> None:
         """Refuses a hand that does not exist."""

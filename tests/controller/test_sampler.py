@@ -145,10 +145,10 @@ def test_many_motions_are_each_drawn_by_its_own_key(tiny, untrained):
     model = dataclasses.replace(tiny, width=64)
     weights = untrained.replace(denoiser=jax.jit(model.initial_parameters)(jax.random.PRNGKey(2))["denoiser"])
     condition, keys = jnp.full((4, 60), 0.3), jax.random.split(jax.random.PRNGKey(4), 3)
-    draw = jax.jit(lambda keys: sampler.sample_motions(model, weights, condition, jnp.int32(1), keys, eta=1.0))
-    many = draw(keys)
+    draw = jax.jit(lambda key: sampler.sample_motion(model, weights, condition, jnp.int32(1), key, eta=1.0))
+    many = jax.vmap(draw)(keys)
     for key, motion in zip(keys, many, strict=True):
-        np.testing.assert_allclose(draw(key[None])[0], motion, atol=5e-3)  # of numbers up to 6
+        np.testing.assert_allclose(draw(key), motion, atol=5e-3)  # of numbers up to 6
     assert np.abs(many[0] - many[1]).max() > 0.1
 
 

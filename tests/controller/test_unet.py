@@ -1,10 +1,9 @@
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dexgen_jax.controller.unet import Denoiser, GroupNorm, fold, step_features
+from dexgen_jax.controller.unet import Denoiser, step_features
 
 NET = Denoiser(width=32, encoder_width=32, num_modes=3, motion_shape=(2, 8, 3), depth=3, encoder_layers=6)
 NOISY = jax.random.normal(jax.random.PRNGKey(0), (2, 8, 3))
@@ -57,27 +56,3 @@ def test_step_features_tell_steps_apart():
 def test_a_width_that_the_groups_do_not_divide_is_refused():
     with pytest.raises(ValueError, match="multiple of the 8 normalisation groups, got 20"):
         Denoiser(20, 16, 1, (2, 8, 3), 3, 6).init(jax.random.PRNGKey(0), NOISY, 1, CONDITION, 0)
-
-
-@pytest.mark.parametrize("depth", [1, 3])
-def test_folded_parameters_are_the_same_function(depth):
-    net = NET.clone(depth=depth)
-    parameters = net.init(jax.random.PRNGKey(2), NOISY, 1, CONDITION, 0)
-    shifted = jax.tree.map(lambda x: x + 0.1 if x.ndim == 1 else x, parameters)  # a new layer's bias is zero
-    folded = fold(shifted, num_steps=100)
-    assert folded["params"]["down_0"]["first"]["kernel"].shape == (48, 32)
-    assert folded["params"]["up_0"]["first"]["kernel"].shape == (32, 32)
-    inputs = NOISY, jnp.int32(5), CONDITION, jnp.int32(1)
-    again = net.clone(folded=True).apply(folded, *inputs)
-    np.testing.assert_allclose(again, net.apply(shifted, *inputs), atol=1e-5)
-
-
-@pytest.mark.parametrize("width", [24, 256, 768])
-def test_group_norm_gives_each_group_mean_zero_and_variance_one(width):
-    x = 3 + 2 * jax.random.normal(jax.random.PRNGKey(4), (width,))
-    norm = GroupNorm()
-    groups = norm.apply(norm.init(jax.random.PRNGKey(0), x), x).reshape(8, -1)
-    np.testing.assert_allclose(groups.mean(axis=1), 0, atol=1e-5)
-    np.testing.assert_allclose(groups.var(axis=1), 1, atol=1e-4)
-    flax = nn.GroupNorm(8, reduction_axes=(-1,))
-    np.testing.assert_allclose(groups.reshape(-1), flax.apply(flax.init(jax.random.PRNGKey(0), x), x), atol=1e-5)
