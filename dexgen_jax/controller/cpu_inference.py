@@ -6,7 +6,7 @@ reading them. `for_one_hand` is the one way in: it takes a model and its weights
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -93,7 +93,7 @@ class FoldedDenoiser(Denoiser):
 
     def modulate(self, code: jax.Array, step: jax.Array) -> Any:
         """See `Denoiser.modulate`; of several steps as `Films`."""
-        hidden = self.get_variable("params", "step_codes")[step]
+        hidden: jax.Array = self.get_variable("params", "step_codes")[step]
         with nn.intercept_methods(one_vector_layers):
             film = self.film(nn.silu(jnp.broadcast_to(code, hidden.shape) + hidden))
         film = film.reshape(*jnp.shape(step), 2 * self.depth, 2, self.width)
@@ -168,7 +168,7 @@ def one_vector_layers(call: Callable, args: tuple, kwargs: dict, context: nn.mod
         return call(*args, **kwargs)
     (x,), numbers = args, layer.variables["params"]
     if isinstance(layer, nn.GroupNorm):
-        return _group_norm(x, numbers, layer.num_groups)
+        return _group_norm(x, numbers, cast(int, layer.num_groups))
     if "parts" in numbers:
         x = _product_with_parts(x, numbers["parts"], layer.features)
     elif "transposed" in numbers:

@@ -20,7 +20,7 @@ _PLATE = 1.5  # times as wide as thick
 class Capsule:
     """A capsule in the frame of its body; a sphere if both ends are one."""
 
-    ends: tuple[tuple[float, ...], tuple[float, ...]]  # m
+    ends: tuple[tuple[float, ...], ...]  # m
     radius: float  # m
 
     def moved(self, way: np.ndarray) -> "Capsule":

@@ -6,7 +6,7 @@ what lies or turns in space is reflected. Objects are reflected in their own fra
 left hand's world is the image of the right one's in every number.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import mujoco
 import numpy as np
@@ -19,7 +19,7 @@ TURN = np.array([-1, 1, -1], np.float32)  # of an axis, a rotation vector, an an
 QUAT = np.array([1, -1, 1, -1], np.float32)  # of a rotation w x y z
 POSE = np.concatenate([POINT, QUAT])  # of a position and a rotation
 
-Array = TypeVar("Array")  # NumPy or JAX
+Array = TypeVar("Array", bound=Any)  # NumPy or JAX
 
 
 def reflect(values: Array, factors: np.ndarray) -> Array:

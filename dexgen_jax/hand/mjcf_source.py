@@ -108,7 +108,7 @@ class Source:
         ends = [(end, capsule.radius) for capsule in shapes[body] for end in capsule.ends]
         far = lambda end: np.linalg.norm(end) if place is None else -np.linalg.norm(end - place)
         end, radius = max(ends, key=lambda row: far(row[0]))
-        return body, end if place is None else place, radius
+        return body, np.asarray(end if place is None else place), radius
 
     def middle(self, tip: int, named: str | None) -> int:
         """The body whose joint is a finger's middle one."""
