@@ -108,10 +108,8 @@ def test_its_controller_is_kept_and_has_a_contract_and_a_tick_of_its_own(tmp_pat
     found = Controller.from_pretrained(tmp_path / "controller", hand=HAND)
     terms = contract.describe(found)
     assert terms["hand"] == "three_finger" and terms["joints"]["names"] == list(HAND.joint_names)
-    state, said = (
-        {name: field.spec() for name, field in fields(found).items()}
-        for fields in (contract.state_fields, contract.input_fields)
-    )
+    parts = contract.parts(found.model)
+    state, said = contract.specs(parts["state"]), contract.specs(parts["inputs"])
     outputs, after = jax.eval_shape(tick.tick_function(found), tick.weight_arrays(found), state, said)
     assert outputs["action"].shape == (6,) and outputs["motion"].shape == (2, 6, 3)
     assert {name: value.shape for name, value in after.items()} == {n: tuple(f.shape) for n, f in state.items()}
