@@ -124,7 +124,8 @@ def act(
     command, alpha, told = safety.check_command(hand, limits, tick.command, jnp.where(released, 0.0, alpha))
 
     there = jnp.clip(tick.mode, 0, len(model.modes) - 1)
-    motion, own, spread = _intend(model, weights, state, command, there, alpha, tick.key, settings)
+    sound = dataclasses.replace(tick, command=command, mode=there)
+    motion, own, spread = _intend(model, weights, state, sound, alpha, settings)
     own = jnp.where(tick.mode == there, own, jnp.nan)  # a mode that does not exist moves nothing
     strength = guidance.strength(alpha, weights.normalizer.offset_std)
     wanted, doubt = own, state.doubt
@@ -162,14 +163,13 @@ def _weigh(
 
 
 def _intend(
-    model: Model, weights: Weights, state: State, command: Command, mode: jax.Array, alpha: jax.Array, key: jax.Array,
-    settings: Settings,
-) -> tuple[jax.Array, jax.Array, jax.Array]:  # fmt: skip
+    model: Model, weights: Weights, state: State, tick: TickInput, alpha: jax.Array, settings: Settings
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns the motion (T, K, 3) [m] to make, the joint targets (n,) [rad] for it, the candidates' spread () [m]."""
     normalizer = weights.normalizer
     condition = normalizer.encode_condition(windows.condition(model.hand, state.q, state.target))
     keypoints = kinematics.keypoints(model.hand, state.q[-1])
-    wish = settings.distance(command.offsets, command.weight)
+    wish = settings.distance(tick.command.offsets, tick.command.weight)
     rules = [(wish, alpha)] + [(restraint(keypoints), jnp.inf) for restraint in settings.restraints]
 
     def guide(clean: jax.Array, variance: jax.Array) -> jax.Array:
@@ -179,10 +179,10 @@ def _intend(
 
     def draw(key: jax.Array) -> jax.Array:
         bent = guide if settings.guided else None
-        return sample_motion(model, weights, condition, mode, key, bent, settings.eta, settings.temperature)
+        return sample_motion(model, weights, condition, tick.mode, key, bent, settings.eta, settings.temperature)
 
     count = settings.candidates
-    sampled = jax.vmap(draw)(jax.random.split(key, count)) if count > 1 else draw(key)[None]
+    sampled = jax.vmap(draw)(jax.random.split(tick.key, count)) if count > 1 else draw(tick.key)[None]
     motions = jax.vmap(normalizer.decode_offsets)(sampled)
     # Without a command to listen to, the first: choosing would be a way of listening.
     chosen = jnp.where(alpha > 0, jnp.argmin(jax.vmap(lambda motion: wish(motion).sum())(motions)), 0)
