@@ -211,11 +211,12 @@ class Controller:
     def from_pretrained(
         cls, folder: str | Path = "shipped", seed: int = 0, settings: Settings = Settings(), hand: Hand | None = None
     ) -> "Controller":
-        """Loads a controller that `save` wrote; without a folder, the one that comes with the package.
+        """Loads a controller that `save` wrote; without a folder, the one that comes with the package, for `hand`.
 
         With `hand` given, it must be of that hand: a ValueError names both.
         """
-        config, tree = checkpoints.load_weights(pretrained.find("controller", folder))
+        owner = "allegro" if hand is None else hand.name
+        config, tree = checkpoints.load_weights(pretrained.find("controller", folder, hand=owner))
         if hand is not None:
             registry.refuse_other(f"the controller in {folder}", config["model"]["hand_name"], hand.name)
         weights = Weights(tree["denoiser"], tree["inverse_dynamics"], Normalizer(**tree["normalizer"]))

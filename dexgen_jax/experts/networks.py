@@ -253,7 +253,8 @@ class Expert:
 
         With `hand` given, it must be of that hand. Raises an error that names the file when it is missing or damaged.
         """
-        config, tree = checkpoints.load_weights(pretrained.find("expert", folder))
+        owner = "allegro" if hand is None else hand.name
+        config, tree = checkpoints.load_weights(pretrained.find("expert", folder, hand=owner))
         if hand is not None:
             registry.refuse_other(f"the expert in {folder}", config.get("hand", "allegro"), hand.name)
         tree = jax.tree.map(jnp.asarray, tree)

@@ -16,23 +16,23 @@ _SPHERE, _CAPSULE, _ELLIPSOID, _CYLINDER, _BOX, _MESH = KINDS = tuple(
 _PLATE = 1.5  # times as wide as thick
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Capsule:
     """A capsule in the frame of its body; a sphere if both ends are one."""
 
-    ends: tuple[tuple[float, ...], ...]  # m
+    ends: np.ndarray  # (2, 3) m
     radius: float  # m
 
     def moved(self, way: np.ndarray) -> "Capsule":
         """Shifted by `way` (3,) [m]."""
-        return Capsule(tuple(tuple(np.add(end, way)) for end in self.ends), self.radius)
+        return Capsule(self.ends + way, self.radius)
 
     def seen_from(self, turn: np.ndarray, origin: np.ndarray) -> "Capsule":
         """In a frame that begins at `origin` (3,) [m] of this one and into which the quaternion `turn` turns it."""
         ends = np.zeros((2, 3))
         for row, end in zip(ends, self.ends, strict=True):
-            mujoco.mju_rotVecQuat(row, np.subtract(end, origin), np.asarray(turn, float))
-        return Capsule(tuple(map(tuple, ends)), self.radius)
+            mujoco.mju_rotVecQuat(row, end - origin, turn)
+        return Capsule(ends, self.radius)
 
 
 def of_geom(model: mujoco.MjModel, geom: int) -> list[Capsule]:
@@ -40,9 +40,9 @@ def of_geom(model: mujoco.MjModel, geom: int) -> list[Capsule]:
     kind, size = int(model.geom_type[geom]), model.geom_size[geom]
     middle = np.zeros(3)
     if kind == _SPHERE:
-        found = [Capsule(((0, 0, 0), (0, 0, 0)), float(size[0]))]
+        found = [Capsule(np.zeros((2, 3)), float(size[0]))]
     elif kind == _CAPSULE:
-        found = [Capsule(((0, 0, -size[1]), (0, 0, size[1])), float(size[0]))]
+        found = [Capsule(np.array([[0, 0, -size[1]], [0, 0, size[1]]]), float(size[0]))]
     else:
         half = np.array([size[0], size[0], size[1]]) if kind == _CYLINDER else size
         if kind == _MESH:
@@ -62,7 +62,7 @@ def of_box(half: np.ndarray) -> list[Capsule]:
     radius = thin if plate else (thin * wide) ** 0.5
     reach = max(long - radius, 0.0) * along
     places = np.linspace(-(wide - thin), wide - thin, round(wide / thin) + 1) if plate else [0.0]
-    return [Capsule((tuple(at * across - reach), tuple(at * across + reach)), radius) for at in places]
+    return [Capsule(np.stack([at * across - reach, at * across + reach]), radius) for at in places]
 
 
 def box(row: list[Capsule], skin: float) -> dict[str, np.ndarray]:
@@ -76,5 +76,5 @@ def box(row: list[Capsule], skin: float) -> dict[str, np.ndarray]:
 def _in_body(capsule: Capsule, position: np.ndarray, quat: np.ndarray) -> Capsule:
     ends = np.zeros((2, 3))
     for row, end in zip(ends, capsule.ends, strict=True):
-        mujoco.mju_rotVecQuat(row, np.asarray(end, float), quat)
-    return Capsule(tuple(map(tuple, ends + position)), capsule.radius)
+        mujoco.mju_rotVecQuat(row, end, quat)
+    return Capsule(ends + position, capsule.radius)

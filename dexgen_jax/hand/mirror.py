@@ -6,8 +6,7 @@ what lies or turns in space is reflected. Objects are reflected in their own fra
 left hand's world is the image of the right one's in every number.
 """
 
-from typing import Any, TypeVar
-
+import jax
 import mujoco
 import numpy as np
 
@@ -19,11 +18,9 @@ TURN = np.array([-1, 1, -1], np.float32)  # of an axis, a rotation vector, an an
 QUAT = np.array([1, -1, 1, -1], np.float32)  # of a rotation w x y z
 POSE = np.concatenate([POINT, QUAT])  # of a position and a rotation
 
-Array = TypeVar("Array", bound=Any)  # NumPy or JAX
 
-
-def reflect(values: Array, factors: np.ndarray) -> Array:
-    """The image of `values` (..., d), of which `factors` (d,) are the kind: POINT, TURN, QUAT or POSE."""
+def reflect(values: jax.Array, factors: np.ndarray) -> jax.Array:
+    """The image of `values` (..., d), NumPy's or JAX's; `factors` (d,) say of what kind: POINT, TURN, QUAT or POSE."""
     return values * np.broadcast_to(factors, np.shape(values)).astype(values.dtype)
 
 

@@ -77,8 +77,7 @@ def _frame(out: str, along: str) -> np.ndarray:
 
 def _skeleton(source: Source, frame: tuple, shapes: Mapping[int, list], servos: list) -> mujoco.MjSpec:
     """Bodies, joints, servos, capsules and skin; the palm at the origin."""
-    model, spec = source.model, mujoco.MjSpec()
-    made: dict[int, mujoco.MjsBody] = {}
+    model, spec, made = source.model, mujoco.MjSpec(), dict[int, mujoco.MjsBody]()
     spec.modelname, spec.compiler.degree = source.name, False
     for body in source.bodies:
         root = body == source.palm

@@ -1,5 +1,7 @@
 """The pieces that every hand's spec is built of: capsules that collide, position servos, skin that feels."""
 
+from collections.abc import Sequence
+
 import mujoco
 
 ARMATURE = 5e-4  # kg m2, reflected rotor inertia; also keeps the stiff PD loop well conditioned
@@ -7,7 +9,7 @@ DENSITY = 800.0  # kg / m3
 SKIN = 0.001  # m, how far a touch site reaches over its link
 
 
-def add_capsule(body: mujoco.MjsBody, name: str, ends: tuple, radius: float, mass: float | None = None) -> None:
+def add_capsule(body: mujoco.MjsBody, name: str, ends: Sequence, radius: float, mass: float | None = None) -> None:
     """Adds a capsule with its axis between two points (3,) [m, in the body], or a sphere if they are the same.
 
     Its `mass` [kg] is that of `DENSITY` if none is given.
@@ -36,7 +38,7 @@ def add_touch(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, kind: int, *
     spec.add_sensor(name=site, type=mujoco.mjtSensor.mjSENS_TOUCH, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=site)
 
 
-def add_capsule_touch(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, ends: tuple, radius: float) -> None:
+def add_capsule_touch(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, ends: Sequence, radius: float) -> None:
     """Skin over one capsule."""
     site = {"fromto": (*ends[0], *ends[1]), "size": (radius + SKIN, 0, 0)}
     add_touch(spec, body, name, mujoco.mjtGeom.mjGEOM_CAPSULE, **site)

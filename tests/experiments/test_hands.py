@@ -21,9 +21,11 @@ from command_line import load as load_config
 from ml_collections import ConfigDict
 
 from dexgen_jax import envs, pretrained
+from dexgen_jax.controller.controller import Controller
 from dexgen_jax.dataset import store
 from dexgen_jax.envs import registry as tasks
-from dexgen_jax.hand import allegro
+from dexgen_jax.experts.networks import Expert
+from dexgen_jax.hand import allegro, leap
 from dexgen_jax.run_log import RunLog
 
 CONFIGS = launch.Path(launch.__file__).parent / "configs"
@@ -90,6 +92,11 @@ def test_environments_and_controllers_are_of_the_hand_that_is_asked_for(run_dir)
         envs.load("anygrasp", "cube_55", run_dir / "grasps", hand="leap")
     with pytest.raises(ValueError, match=BOTH):
         artefacts.controller(of_leap("serve", run_dir, controller="run"))
+    for made in (Expert, Controller):  # in Python as in the scripts
+        with pytest.raises(ValueError, match=BOTH):
+            made.from_pretrained(run_dir / made.__name__.lower(), hand=leap.load())
+        with pytest.raises(FileNotFoundError, match="no shipped .* named 'leap"):
+            made.from_pretrained(hand=leap.load())
     assert artefacts.hand(ConfigDict()).name == "allegro"  # what was made before there was a choice
 
 

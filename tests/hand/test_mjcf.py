@@ -112,7 +112,7 @@ def test_a_capsule_has_the_boxs_cross_section_and_length_by_hand():
     np.testing.assert_allclose([c.ends[0][2] for c in row], np.array([-20, -20 / 3, 20 / 3, 20]) * 1e-3, atol=1e-9)
     np.testing.assert_allclose([c.ends[1][0] for c in row], 0.040)
     (cube,) = capsules.of_box(np.full(3, 0.01))
-    assert cube.ends[0] == cube.ends[1] and cube.radius == pytest.approx(0.01)
+    assert np.array_equal(*cube.ends) and cube.radius == pytest.approx(0.01)
 
 
 def test_shapes_become_capsules_and_a_hand_at_rest_touches_nothing_of_itself(write):
