@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DEMO_CONFIG := experiments/configs/pipeline.py:laptop
 
-.PHONY: help demo test lint lock clean
+.PHONY: help demo view test lint lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -18,6 +18,9 @@ help:  ## this list
 
 demo: $(INSTALLED)  ## the whole chain on this machine, then runs/demo/report.html (again: continues where it stopped)
 	$(PY) experiments/pipeline.py --config=$(DEMO_CONFIG) --config.run_dir=runs/demo $(ARGS)
+
+view: $(INSTALLED)  ## the hand in the browser: shake it, help it, take over (http://127.0.0.1:8080)
+	$(PY) experiments/view.py $(ARGS)
 
 test: lint  ## the linter and the default test suite
 	$(PY) -m pytest -n $(strip $(WORKERS)) --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -22,7 +22,7 @@ from dexgen_jax.envs.registry import Env
 from dexgen_jax.experts.networks import Expert
 from dexgen_jax.grasps import library as libraries
 from dexgen_jax.grasps.library import GraphConfig, GraspLibrary
-from dexgen_jax.hand import allegro
+from dexgen_jax.hand import registry as hands
 from dexgen_jax.objects import catalog
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics import engine as engines
@@ -53,14 +53,14 @@ class Simulation:
     """A hand with an object; `begin` puts the object into it, `step` lives one control step (0.1 s)."""
 
     def __init__(
-        self, expert: Expert, grasps: str | Path = "shipped", objects: str | Sequence[str] = (),
+        self, expert: Expert, grasps: str | Path = "shipped", objects: str | Sequence[str] = "starter",
         overrides: Mapping[str, Any] | None = None, backend: str = "auto", threads: int = 1,
     ):  # fmt: skip
-        """`objects` may be put into the hand, the first of them at the start (default: all with grasps in `grasps`)."""
+        """`objects` may be put into the expert's hand; `overrides` change settings of the task it was trained in."""
         if expert.task != "anygrasp" or expert.history:
             raise ValueError(f"the viewer needs an anygrasp expert that does not look back, got one of {expert.task}")
-        self.hand, self.expert, self.grasps = allegro.load(), expert, grasps
-        self.objects = catalog.names(objects or (*catalog.TRAIN, *catalog.HELD_OUT))
+        self.hand, self.expert, self.grasps = hands.load(expert.hand_name), expert, grasps
+        self.objects = catalog.names(objects)
         engine = engines.make(self.hand, [catalog.load(name) for name in self.objects], backend, threads)
         self._library = functools.cache(self._load)
         # The session turns the wrist, and nothing is ever late.

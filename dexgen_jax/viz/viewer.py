@@ -30,7 +30,7 @@ class Viewer:
     """Serves a session at `http://host:port` until it is told to stop."""
 
     def __init__(self, session: Session, host: str = "127.0.0.1", port: int = 8080):
-        """Raises ImportError without viser, OSError for a port that cannot be had."""
+        """Raises ValueError without viser, OSError for a port that cannot be had; 0 takes any."""
         viser = require_viser()
         port = free_port(host, port)
         with contextlib.redirect_stdout(None):  # its own panel of addresses
@@ -38,7 +38,7 @@ class Viewer:
         if self.server.get_port() != port:
             self.server.stop()
             raise OSError(f"cannot listen on {host}:{port}: another program took the port; choose another")
-        self.address = f"http://{host}:{port}"
+        self.port, self.address = port, f"http://{host}:{port}"
         self.session, self.seat = session, Seat()
         self.pace = Pace(session.account.period)
         self.server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=(37, 99, 180))
@@ -190,11 +190,11 @@ class Desk:
 
 
 def require_viser() -> Any:
-    """The viser module. Raises ImportError that says how to get it."""
+    """The viser module. Raises ValueError that says how to get it."""
     try:
         import viser
     except ImportError as error:
-        raise ImportError(f"the viewer needs viser ({error}): pip install 'dexgen_jax[viz]'") from error
+        raise ValueError(f"the viewer needs viser ({error}): pip install 'dexgen_jax[viz]'") from error
     return viser
 
 
