@@ -41,7 +41,7 @@ class Moment:
     reading: np.ndarray  # (n,) rad, the joints as the hand's sensors tell
     target: np.ndarray  # (n,) rad, in force
     object_pose: np.ndarray  # (7,) m and w x y z, palm frame
-    goal_pose: np.ndarray  # (7,)
+    goal_pose: np.ndarray | None  # (7,), where there is a goal
     gravity: np.ndarray  # (3,) m/s2, palm frame
     touch: np.ndarray  # (sensors,) N
     wanted: np.ndarray  # (n,) the expert's action, in units of the largest change of a joint target
@@ -95,6 +95,10 @@ class Simulation:
     def shape(self, thing: str) -> ObjectParams:
         """The parts of an object, as the catalogue has them."""
         return catalog.load(thing)
+
+    def packed(self, thing: str) -> ObjectParams:
+        """The parts of an object in the slots of the scene, for films."""
+        return jax.tree.map(lambda x: x[self.objects.index(thing)], self.env.engine.objects)
 
     def gallery(self, thing: str, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Some grasps of an object: joints (count, n) [rad] and object poses (count, 7)."""

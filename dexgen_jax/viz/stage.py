@@ -63,10 +63,12 @@ class Stage:
 
     def advance(self, moment: Moment, wrist: np.ndarray, jump: bool) -> None:
         """What was seen in the last step, and in this one; they are not joined by motion if it is a `jump`."""
-        now = View(moment.q, moment.object_pose, moment.goal_pose, wrist)
+        goal = moment.object_pose if moment.goal_pose is None else moment.goal_pose
+        now = View(moment.q, moment.object_pose, goal, wrist)
         self._from, self._to = (now if jump or self._to is None else self._to), now
         if moment.thing != self._thing or moment.scale != self._scale:
             self._put(moment.thing, moment.scale)
+        self._parts[1].visible = moment.goal_pose is not None
 
     def draw(self, share: float) -> None:
         """Shows the picture between the last two steps, `share` from 0 to 1."""
