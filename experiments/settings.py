@@ -102,7 +102,7 @@ def _refuse_path(name: str, value: str, run_dir: str, hand: str) -> None:
         raise ValueError(f"{name} is {value!r}: files are written on this machine; mount the bucket, and name a folder")
     leaf = name.rpartition(".")[2]
     kind = "expert" if leaf == "start_from" else leaf
-    if (leaf, value) in (("start_from", "none"), ("token_file", "")):
+    if (leaf, value) in (("start_from", "none"), ("dataset", "none"), ("token_file", "")):
         return
     try:
         own = None if leaf == "start_from" else run_dir  # a training does not start from itself

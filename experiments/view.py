@@ -18,6 +18,7 @@ import stopping
 from ml_collections import ConfigDict
 from token_file import read_token
 
+from dexgen_jax.dataset import store
 from dexgen_jax.deploy.address import require_token
 from dexgen_jax.evaluation import operators
 from dexgen_jax.objects import catalog
@@ -31,9 +32,10 @@ from dexgen_jax.viz.simulation import Simulation
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Serves the page until it is told to stop; the result is how well it kept its pace."""
     host, port, token = check(config)
+    shown = None if config.dataset == "none" else store.open_dataset(artefacts.folder(config, "dataset"))
     session = build_session(config)
     # With a token the page itself listens on this machine alone, and the gate stands before it.
-    page = viewer.Viewer(session, "127.0.0.1" if token else host, 0 if token else port)
+    page = viewer.Viewer(session, "127.0.0.1" if token else host, 0 if token else port, log.folder, shown)
     gate = Gate(host, port, token, page.port) if token else None
     opened = f"{config.address}/?token=..." if token else page.address
     print(f"open {opened} in a browser; Ctrl-C stops", file=sys.stderr, flush=True)

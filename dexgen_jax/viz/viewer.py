@@ -7,17 +7,21 @@ line by `Viewer`.
 import contextlib
 import errno
 import socket
+import threading
 import time
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dexgen_jax.dataset.store import Dataset
+from dexgen_jax.viz.archive import Archive, add_recording, add_replay
 from dexgen_jax.viz.pace import Pace
 from dexgen_jax.viz.panel import Controls, Readings
 from dexgen_jax.viz.seat import Seat
 from dexgen_jax.viz.session import Session
-from dexgen_jax.viz.simulation import Moment
 from dexgen_jax.viz.stage import UNIT, Stage
 
 PICTURES = 30.0  # a second
@@ -29,9 +33,17 @@ _HANDLE = 0.22  # scene units, size of a fingertip's handle
 class Viewer:
     """Serves a session at `http://host:port` until it is told to stop."""
 
-    def __init__(self, session: Session, host: str = "127.0.0.1", port: int = 8080):
-        """Raises ValueError without viser, OSError for a port that cannot be had; 0 takes any."""
+    def __init__(
+        self, session: Session, host: str = "127.0.0.1", port: int = 8080, folder: str | Path | None = None,
+        dataset: Dataset | None = None,
+    ):  # fmt: skip
+        """Recordings go to `folder`, and `dataset` can be shown again; without them neither is offered.
+
+        Raises ValueError without viser, OSError for a port that cannot be had; port 0 takes any.
+        """
         viser = require_viser()
+        # Between a browser's last word and its being missed, a picture or two are sent to nobody.
+        warnings.filterwarnings("ignore", message="Queued a .* on a closed connection")
         port = free_port(host, port)
         with contextlib.redirect_stdout(None):  # its own panel of addresses
             self.server = viser.ViserServer(host, port, label="dexgen_jax", verbose=False)
@@ -40,12 +52,14 @@ class Viewer:
             raise OSError(f"cannot listen on {host}:{port}: another program took the port; choose another")
         self.port, self.address = port, f"http://{host}:{port}"
         self.session, self.seat = session, Seat()
+        self.archive = None if folder is None else Archive(session, Path(folder))
+        self.dataset = dataset
         self.pace = Pace(session.account.period)
         self.server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=(37, 99, 180))
         self.stage = Stage(self.server, session.hand, session.world.shape)
         self.readings = Readings(self.server.gui)
         self._desks: dict[int, Desk] = {}
-        self._shown: Moment | None = None
+        self._seating = threading.RLock()  # clients come and go in threads of the server
         self.server.on_client_connect(self._come)
         self.server.on_client_disconnect(self._go)
 
@@ -63,8 +77,9 @@ class Viewer:
         session = self.session
         session.tick()
         self.stage.advance(session.moment, session.wrist, jump=session.before is session.moment)
-        for desk in tuple(self._desks.values()):
-            desk.follow()
+        with self._seating:
+            for desk in self._desks.values():
+                desk.follow()
         if self.pace.steps % READ_EVERY == 0:
             self.readings.show(session, self._status())
         if self.pace.steps % PLOT_EVERY == 0:
@@ -85,6 +100,8 @@ class Viewer:
         words = [f"{others} watching"] if others > 0 else []
         words += ["paused"] if session.wishes.paused else []
         words += ["replay"] if session.clip is not None else []
+        seconds = self.archive.recorder.seconds if self.archive else None
+        words += [f"recording {seconds:.0f} s"] if seconds is not None else []
         words += ["<b style='color:#dc2626'>dropped</b>"] if session.falling else []
         return " · ".join(words) or "&nbsp;"
 
@@ -93,10 +110,11 @@ class Viewer:
         self._seat_everybody()
 
     def _go(self, client: Any) -> None:
-        self._desks.pop(client.client_id, None)
-        if self.seat.go(client.client_id):
-            self.session.let_go()
-        self._seat_everybody()
+        with self._seating:
+            self._desks.pop(client.client_id, None)
+            if self.seat.go(client.client_id):
+                self.session.let_go()
+            self._seat_everybody()
 
     def pass_on(self, client: int) -> None:
         """The command goes to the next in line."""
@@ -106,13 +124,14 @@ class Viewer:
 
     def _seat_everybody(self) -> None:
         """Gives the controls to the one who has the command, and takes them from whoever had them."""
-        for number, client in self.server.get_clients().items():
-            commands = number == self.seat.holder
-            desk = self._desks.get(number)
-            if desk is None or desk.commands != commands:
-                if desk is not None:
-                    desk.remove()
-                self._desks[number] = Desk(self, client, commands)
+        with self._seating:
+            for number, client in self.server.get_clients().items():
+                commands = number == self.seat.holder
+                desk = self._desks.get(number)
+                if desk is None or desk.commands != commands:
+                    if desk is not None:
+                        desk.remove()
+                    self._desks[number] = Desk(self, client, commands)
 
 
 class Desk:
@@ -128,10 +147,13 @@ class Desk:
             self._made.append(client.gui.add_markdown("*You are watching: somebody else has the command.*", order=5))
             return
         self.controls = Controls(client.gui, self.session, self._refuse)
-        if viewer.seat.watching > 1:
-            hand_over = client.gui.add_button("Give the command to the next", order=40)
-            hand_over.on_click(lambda _: viewer.pass_on(client.client_id))
-            self._made.append(hand_over)
+        hand_over = client.gui.add_button("Give the command to the next", order=40, visible=False)
+        hand_over.on_click(lambda _: viewer.pass_on(client.client_id))
+        self._hand_over, self._seat = hand_over, viewer.seat
+        self._made.append(hand_over)
+        if viewer.archive:
+            self._made += add_recording(client, viewer.archive, self._refuse)
+        self._made += add_replay(client.gui, self.session, viewer.dataset, self._refuse)
         self._add_handles()
         self._ring = client.scene.add_transform_controls(
             "/ring", _RING, disable_axes=True, disable_sliders=True, opacity=0.35, line_width=1.5,
@@ -149,6 +171,8 @@ class Desk:
         if not self.commands:
             return
         self.controls.follow()
+        if self._hand_over.visible != (self._seat.watching > 1):
+            self._hand_over.visible = self._seat.watching > 1
         if self._ring.visible != self._by_ring:
             self._ring.visible, self._ring.wxyz = self._by_ring, self.session.wrist
         for finger, (handle, tip) in enumerate(zip(self._handles, self.session.tips(), strict=True)):
