@@ -79,7 +79,7 @@ class Controls:
         wishes, make = session.wishes, self._made.append
         with _kept(gui.add_folder("Command", order=10), make):
             operators = {_NAMES.get(name, f"expert, {name}"): name for name in session.operators}
-            shown = {name: label for label, name in operators.items()}
+            shown = self._labels = {name: label for label, name in operators.items()}
             self.help = gui.add_button_group("Help", HELP, hint="released: the controller's off switch")
             self.shake = gui.add_button("Shake", hint="noise on every joint's command (key S)")
             self.amount = gui.add_slider("Shake [°]", 0.0, float(round(_DEGREES * sessions.MOST_SHAKE)), 1.0,
@@ -124,6 +124,12 @@ class Controls:
                 if slider.value != place:
                     slider.value = place
 
+    def show_operator(self) -> None:
+        """Names the one who commands, who may have taken over by a slider or a handle."""
+        label = self._labels[self.session.wishes.operator]
+        if self.operator.value != label:
+            self.operator.value = label
+
     def _connect(self, operators: dict[str, str]) -> None:
         on = lambda handle, make: handle.on_update(lambda event: self._wish(**make(event.target.value)))
         self.help.on_click(lambda event: self._wish(help=event.target.value))
@@ -152,7 +158,7 @@ class Controls:
         """The sliders have the command from the moment one of them is moved."""
         joints = np.array([slider.value for slider in self._joints]) / _DEGREES
         self._wish(joints=np.clip(joints, self.session.hand.lower, self.session.hand.upper), operator=SLIDERS)
-        self.operator.value = _NAMES[SLIDERS]
+        self.show_operator()
 
     def _next_help(self) -> None:
         self._wish(help=HELP[(HELP.index(self.session.wishes.help) + 1) % len(HELP)])

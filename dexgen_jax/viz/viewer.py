@@ -6,6 +6,7 @@ line by `Viewer`.
 
 import contextlib
 import errno
+import functools
 import socket
 import threading
 import time
@@ -192,10 +193,11 @@ class Desk:
                 f"/hand/handle_{finger}", _HANDLE, disable_rotations=True, depth_test=False, opacity=0.85,
                 line_width=2.0, position=UNIT * self.session.tips()[finger],
             )  # fmt: skip
-            handle.on_update(lambda event, finger=finger: self._dragged(event, finger))
+            handle.on_update(functools.partial(self._dragged, finger))
             self._handles.append(handle)
 
-    def _dragged(self, event: Any, finger: int) -> None:
+    # Coroutines, for those alone are called in order: an end that overtook the last way would leave a finger held.
+    async def _dragged(self, finger: int, event: Any) -> None:
         if event.phase == "end":
             self._held.discard(finger)
             if not self._held:
@@ -203,9 +205,9 @@ class Desk:
             return
         self._held.add(finger)
         self.session.drag(finger, np.asarray(event.target.position) / UNIT)
-        self.controls.operator.value = "me, by the fingertips"
+        self.controls.show_operator()
 
-    def _turned(self, event: Any) -> None:
+    async def _turned(self, event: Any) -> None:
         if event.phase != "end":
             self.session.wish(wrist=np.asarray(event.target.wxyz, float))
 
