@@ -8,6 +8,7 @@ ARGS    ?=                     # more arguments for pytest, for the pipeline, or
 
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+VIEWER := $(VENV)/.viewer
 DEMO_CONFIG := experiments/configs/pipeline.py:laptop
 
 .PHONY: help demo view test lint lock clean
@@ -19,7 +20,7 @@ help:  ## this list
 demo: $(INSTALLED)  ## the whole chain on this machine, then runs/demo/report.html (again: continues where it stopped)
 	$(PY) experiments/pipeline.py --config=$(DEMO_CONFIG) --config.run_dir=runs/demo $(ARGS)
 
-view: $(INSTALLED)  ## the hand in the browser: shake it, help it, take over (http://127.0.0.1:8080)
+view: $(VIEWER)  ## the hand in the browser: shake it, help it, take over (http://127.0.0.1:8080)
 	$(PY) experiments/view.py $(ARGS)
 
 test: lint  ## the linter and the default test suite
@@ -34,6 +35,11 @@ lock: $(if $(shell command -v uv),,$(INSTALLED))  ## write requirements.lock ane
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    --output-file requirements.lock $(ARGS) setup.cfg
 	@echo "requirements.lock is written; the next make installs it"
+
+$(VIEWER): $(INSTALLED)
+	@echo "installing what the viewer needs into $(VENV)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[viz]'
+	@touch $@
 
 clean:  ## remove the environment and the caches; runs/ stays
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache build dist *.egg-info
