@@ -5,7 +5,7 @@ import numpy as np
 from dexgen_jax.dataset.store import RESOLUTION, Dataset
 from dexgen_jax.hand.description import Hand
 from dexgen_jax.physics.world import PALM_UP
-from dexgen_jax.viz.simulation import Moment
+from dexgen_jax.viz.moment import Moment
 
 STAY = 12  # control steps for which each grasp of a gallery is shown
 

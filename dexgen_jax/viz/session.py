@@ -20,7 +20,7 @@ from dexgen_jax.hand.description import Hand
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.viz import wrist as wrists
 from dexgen_jax.viz.account import Account
-from dexgen_jax.viz.simulation import Moment
+from dexgen_jax.viz.moment import Moment
 
 HELPED, ALONE, RELEASED = HELP = ("helped", "alone", "released")
 STILL, SLIDERS, HANDLES = OWN = ("still", "sliders", "handles")  # operators of the viewer's own: nobody, or a person

@@ -5,7 +5,6 @@ size for each, which the program takes as an argument. So another object is ther
 """
 
 import copy
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,27 +25,10 @@ from dexgen_jax.hand import registry as hands
 from dexgen_jax.objects import catalog
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics import engine as engines
+from dexgen_jax.viz.moment import Moment
 
 ROWS = 512  # grasps of an object: its library is thinned, or repeated, to this many
 NEIGHBOURS = 6  # goals of each
-
-
-@dataclasses.dataclass(frozen=True)
-class Moment:
-    """What there is to see and to know at one control step, on the host."""
-
-    thing: str  # name of the object
-    scale: float  # of this object against the catalogue's
-    q: np.ndarray  # (n,) rad, the true joints
-    reading: np.ndarray  # (n,) rad, the joints as the hand's sensors tell
-    target: np.ndarray  # (n,) rad, in force
-    object_pose: np.ndarray  # (7,) m and w x y z, palm frame
-    goal_pose: np.ndarray | None  # (7,), where there is a goal
-    gravity: np.ndarray  # (3,) m/s2, palm frame
-    touch: np.ndarray  # (sensors,) N
-    wanted: np.ndarray  # (n,) the expert's action, in units of the largest change of a joint target
-    dropped: bool  # the object is out of the hand
-    reached: bool  # a goal was reached in this step
 
 
 class Simulation:

@@ -15,7 +15,7 @@ from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.viz import meshes
 from dexgen_jax.viz import wrist as wrists
 from dexgen_jax.viz.meshes import Mesh
-from dexgen_jax.viz.simulation import Moment
+from dexgen_jax.viz.moment import Moment
 
 UNIT = 10.0  # scene units per metre: the browser's light and camera are made for things of about that size
 FLOOR = -0.22  # m, height of the floor under the palm's origin

@@ -5,7 +5,7 @@ import types
 import numpy as np
 
 from dexgen_jax.hand import allegro
-from dexgen_jax.viz.simulation import Moment
+from dexgen_jax.viz.moment import Moment
 
 START = 0.5  # share of the joints' range at which a grasp begins
 
