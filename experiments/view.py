@@ -56,7 +56,7 @@ def check(config: ConfigDict) -> tuple[str, int, str | None]:
     token = read_token(config)
     require_token(config.address, token, "http")
     parts = urlsplit(config.address)
-    port = viewer.free_port(parts.hostname, parts.port or 80)
+    port = viewer.free_port(parts.hostname, 80 if parts.port is None else parts.port)
     return parts.hostname, port, token
 
 
