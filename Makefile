@@ -9,9 +9,10 @@ ARGS    ?=                     # more arguments for pytest, for the pipeline, or
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DOCS := $(VENV)/.docs
+VIEWER := $(VENV)/.viewer
 DEMO_CONFIG := experiments/configs/pipeline.py:laptop
 
-.PHONY: help demo test lint docs lock clean
+.PHONY: help demo view test lint docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -19,6 +20,9 @@ help:  ## this list
 
 demo: $(INSTALLED)  ## the whole chain on this machine, then runs/demo/report.html (again: continues where it stopped)
 	$(PY) experiments/pipeline.py --config=$(DEMO_CONFIG) --config.run_dir=runs/demo $(ARGS)
+
+view: $(VIEWER)  ## the hand in the browser: shake it, help it, take over (http://127.0.0.1:8080)
+	$(PY) experiments/view.py $(ARGS)
 
 test: lint  ## linter, types and the default test suite
 	$(PY) -m pytest -n $(strip $(WORKERS)) --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -37,6 +41,12 @@ lock: $(if $(shell command -v uv),,$(INSTALLED))  ## write requirements.lock ane
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    --output-file requirements.lock $(ARGS) setup.cfg
 	@echo "requirements.lock is written; the next make installs it"
+
+$(VIEWER): $(INSTALLED)
+	@echo "installing what the viewer needs into $(VENV)"
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(PY) --editable '.[viz]'; \
+	else $(PY) -m pip install --quiet --disable-pip-version-check --editable '.[viz]'; fi
+	@touch $@
 
 clean:  ## remove the environment and the caches; runs/ stays
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info

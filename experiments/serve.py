@@ -8,15 +8,13 @@ Command: python experiments/serve.py --config=experiments/configs/serve.py:lapto
 """
 
 import copy
-import signal
 import sys
-import threading
-import time
-from pathlib import Path
 
 import artefacts
 import launch
+import stopping
 from ml_collections import ConfigDict
+from token_file import read_token
 
 from dexgen_jax.deploy import contract
 from dexgen_jax.deploy.server import Server
@@ -34,27 +32,13 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         contract.describe(controller), lambda: copy.copy(controller), config.address, read_token(config),
         config.max_clients,
     )  # fmt: skip
-    stopped = threading.Event()
-    before = {s: signal.signal(s, lambda *_: stopped.set()) for s in (signal.SIGINT, signal.SIGTERM)}
     print(f"serving the {hand.name} controller on {server.address}; Ctrl-C stops", file=sys.stderr, flush=True)
-    end = time.monotonic() + (config.seconds or float("inf"))
     try:
-        server.serve(lambda: stopped.is_set() or time.monotonic() > end)
+        with stopping.asked(config.seconds) as stop:
+            server.serve(stop)
     finally:
         server.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
     return {"address": server.address, **server.statistics()}
-
-
-def read_token(config: ConfigDict) -> str | None:
-    """The secret that clients must know. From a file: a command line is seen by everybody on the machine."""
-    if not config.token_file:
-        return None
-    path = Path(config.token_file)
-    if path.stat().st_mode & 0o077:
-        raise ValueError(f"{path} can be read by others: chmod 600 {path}")
-    return path.read_text().strip()
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def _refuse_path(name: str, value: str, run_dir: str, hand: str) -> None:
         raise ValueError(f"{name} is {value!r}: files are written on this machine; mount the bucket, and name a folder")
     leaf = name.rpartition(".")[2]
     kind = "expert" if leaf == "start_from" else leaf
-    if (leaf, value) in (("start_from", "none"), ("token_file", "")):
+    if (leaf, value) in (("start_from", "none"), ("dataset", "none"), ("token_file", "")):
         return
     try:
         own = None if leaf == "start_from" else run_dir  # a training does not start from itself
@@ -217,6 +217,19 @@ def _assistance(config: ConfigDict) -> None:
         raise ValueError(f"no mode {config.mode!r}; there are: {', '.join(model.MODES)}")
 
 
+def _operators(config: ConfigDict) -> None:
+    from dexgen_jax.evaluation import operators
+    from dexgen_jax.viz import session, wrist
+
+    for name in config.operators:
+        operators.parse(name)
+    if config.wrist not in (known := (*wrist.POSES, wrist.TUMBLE)) or config.help not in session.HELP:
+        raise ValueError(
+            f"wrist is {config.wrist!r} and help {config.help!r}: a wrist is one of {', '.join(known)}, and help is "
+            f"one of {', '.join(session.HELP)}"
+        )
+
+
 _CHECKS: Mapping[str, tuple[Callable[[Any], None], ...]] = {
     "grow_grasps": (_objects, _engine, _growth),
     "anygrasp_ppo": (_objects, _engine, _task, _learner),
@@ -225,4 +238,5 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], None], ...]] = {
     "evaluate_assist": (_objects, _engine, _task_of_an_expert, _assistance),
     "evaluate_expert": (_engine, _task_of_an_expert, _assistance),
     "teleoperate": (_objects, _engine, _task),
+    "view": (_objects, _engine, _task, _operators),
 }

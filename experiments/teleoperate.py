@@ -11,7 +11,7 @@ import launch
 import numpy as np
 from expert_files import build_env
 from ml_collections import ConfigDict
-from serve import read_token
+from token_file import read_token
 
 from dexgen_jax.deploy import loop
 from dexgen_jax.deploy.client import Client

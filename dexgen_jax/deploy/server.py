@@ -6,14 +6,12 @@ carry it. A message that is not perfectly in order is answered with what was wro
 
 import hashlib
 import hmac
-import ipaddress
 import json
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 import zmq
@@ -23,9 +21,9 @@ from dexgen_jax.controller.controller import Diagnostics
 from dexgen_jax.controller.numbers import place
 from dexgen_jax.controller.safety import Event
 from dexgen_jax.deploy import messages
+from dexgen_jax.deploy.address import require_token
 from dexgen_jax.deploy.latency import Latencies
 
-SHORTEST_TOKEN = 16  # characters
 IDLE = 60.0  # s without a word, after which a client's place may go to another
 QUEUED = 256  # messages that may wait for each client, in either direction; more are lost
 RELIED_ON = ("format", "version", "hand", "joints", "keypoints", "control_hz", "modes", "commands")  # by a driver
@@ -53,10 +51,7 @@ class Server:
         """`contract` is what clients are told and held to; `new_session()` must be quick: compile before."""
         if max_clients < 1:
             raise ValueError(f"a server needs room for at least 1 client, got max_clients={max_clients}")
-        if token is not None and len(token) < SHORTEST_TOKEN:
-            raise ValueError(f"the token has {len(token)} characters, and {SHORTEST_TOKEN} is the least")
-        if token is None and not is_local(address):
-            raise ValueError(f"{address} can be reached from other machines: set a token, or listen on tcp://127.0.0.1")
+        require_token(address, token)
         self.contract, self.max_clients = contract, max_clients
         terms = json.dumps({name: contract.get(name) for name in RELIED_ON}, sort_keys=True)
         self._terms = hashlib.sha256(terms.encode()).hexdigest()
@@ -195,19 +190,6 @@ class Server:
         if time.monotonic() - heard < IDLE:
             raise ValueError(f"all {self.max_clients} places are taken; one is free after {IDLE:g} s of silence")
         del self._clients[oldest]
-
-
-def is_local(address: str) -> bool:
-    """Whether only this machine can reach an address; raises ValueError for one that is neither tcp:// nor ipc://."""
-    parts = urlsplit(address)
-    if parts.scheme == "ipc":
-        return True
-    if parts.scheme != "tcp" or not parts.hostname:
-        raise ValueError(f"an address is tcp://HOST:PORT or ipc://FILE, got {address!r}")
-    try:
-        return ipaddress.ip_address(parts.hostname).is_loopback
-    except ValueError:
-        return parts.hostname == "localhost"  # a name or an interface may be anything
 
 
 def plain(diagnostics: Diagnostics) -> dict[str, Any]:

@@ -69,14 +69,14 @@ class Anygrasp(HandTask):
         """Within which a goal counts: m, rad, rad rms."""
         return self.config.position_tolerance, self.config.angle_tolerance, self.config.joint_tolerance
 
-    def reset(self, rng: jax.Array, level: jax.Array | float = 1.0) -> State:
-        """Puts an object into the hand at a random grasp of the library, in a world of its own.
+    def reset(self, rng: jax.Array, level: jax.Array | float = 1.0, start: jax.Array | None = None) -> State:
+        """Puts an object into the hand at a grasp of the library, in a world of its own.
 
-        `level` () from 0 to 1 is how hard the task is, 1 in full.
+        `level` () from 0 to 1 is how hard the task is, 1 in full. `start` () is the row of the grasp; without it, any.
         """
         key_row, key_goal, key_world, key_begin, key_style = jax.random.split(rng, 5)
         config, library, level = self.config, self.library, jnp.asarray(level, jnp.float32)
-        row = library.draw_start(key_row)
+        row = library.draw_start(key_row) if start is None else start
         thing = self.engine.object(library.object_index[row])
         world = randomization.sample_world(key_world, thing, config.randomization, self._gravity_angle(level))
         physics, info = self._begin(key_begin, library.q[row], library.target[row], library.object_pose[row], world)

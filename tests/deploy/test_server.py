@@ -10,8 +10,9 @@ import zmq
 from counting_session import CONTRACT, MIDDLE, TOKEN, CountingSession
 
 from dexgen_jax.deploy import messages
+from dexgen_jax.deploy.address import is_local
 from dexgen_jax.deploy.client import Client
-from dexgen_jax.deploy.server import Server, is_local
+from dexgen_jax.deploy.server import Server
 
 ACT = {
     "version": messages.VERSION, "id": 3, "ask": "act", "q": MIDDLE, "target": MIDDLE, "mode": "default", "age": 0.0,

@@ -1,0 +1,109 @@
+"""The part of the viewer's page that keeps what was played, and shows again what was kept."""
+
+import io
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dexgen_jax.dataset.store import Dataset
+from dexgen_jax.viz import clips, film, recording
+from dexgen_jax.viz.recording import Recorder
+from dexgen_jax.viz.session import Session, Step
+
+FILMED = 30.0  # s: a film shows the last of a recording, for drawing takes longer than living
+GALLERY = 24  # grasps
+_LIVE, _GRASPS, _STREAM = "live", "grasps of this object", "dataset"
+_LOOK = film.Look(width=400, height=320, seconds=FILMED)
+
+Refuse = Callable[[str], None]
+
+
+class Archive:
+    """Recordings of a session in a folder: each a dataset, and an mp4 beside it."""
+
+    def __init__(self, session: Session, folder: Path):
+        """Listens to the session from now on."""
+        self.session, self.folder = session, folder
+        self.recorder = Recorder(session.hand, session.world.objects)
+        self.last: list[Step] = []
+        session.listeners.append(self.recorder)
+
+    def keep(self) -> Path:
+        """Ends the recording and writes it; returns the dataset's folder. Raises ValueError for nothing to keep."""
+        self.last = self.recorder.stop()
+        folder = self.folder / time.strftime("recording_%Y%m%d_%H%M%S")
+        return recording.save(folder, self.session.hand, self.session.world.objects, self.last)
+
+    def film(self, folder: Path) -> Path:
+        """Draws the end of the last recording as an mp4 beside its dataset `folder`; takes about 0.2 s a picture."""
+        world, steps = self.session.world, self.last[-round(FILMED * _LOOK.fps) :]
+        path = folder.with_suffix(".mp4")
+        caption = f"{self.session.wishes.operator}, {self.session.wishes.help}"
+        recording.write_film(path, world.env.engine.scene, world.packed, {caption: steps}, _LOOK)
+        return path
+
+
+def zipped(folder: Path) -> bytes:
+    """A folder as one file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, Path(folder.name) / path.relative_to(folder))
+    return buffer.getvalue()
+
+
+def add_recording(client: Any, archive: Archive, refuse: Refuse) -> list[Any]:
+    """Adds the button that records, and hands both files to the client when it is pressed again."""
+    button = client.gui.add_button("Record", order=30, hint="a dataset of one trajectory, and a film of its end")
+
+    def deliver(folder: Path) -> None:
+        client.send_file_download(f"{folder.name}.zip", zipped(folder))
+        film_of = archive.film(folder)
+        client.send_file_download(film_of.name, film_of.read_bytes())
+
+    def pressed(_: Any) -> None:
+        if archive.recorder.seconds is None:
+            archive.recorder.start()
+            button.label, button.color = "Stop recording", "red"
+            return
+        button.label, button.color = "Record", None
+        try:
+            folder = archive.keep()
+        except ValueError as error:
+            return refuse(str(error))
+        threading.Thread(target=deliver, args=(folder,), daemon=True).start()
+
+    button.on_click(pressed)
+    return [button]
+
+
+def add_replay(gui: Any, session: Session, dataset: Dataset | None, refuse: Refuse) -> list[Any]:
+    """Adds the choice of what is shown: life, grasps, or a trajectory of a dataset."""
+    folder = gui.add_folder("Show", order=35, expand_by_default=False)
+    with folder:
+        what = gui.add_dropdown("What", (_LIVE, _GRASPS, *([_STREAM] if dataset else [])), initial_value=_LIVE)
+        streams = dataset.num_streams if dataset else 1
+        stream = gui.add_number("Trajectory", 0, min=0, max=streams - 1, step=1, visible=dataset is not None)
+
+    def show(_: Any) -> None:
+        try:
+            session.replay(_clip(session, dataset, what.value, int(stream.value)))
+        except (ValueError, OSError) as error:
+            refuse(str(error))
+
+    what.on_update(show)
+    stream.on_update(show)
+    return [folder]
+
+
+def _clip(session: Session, dataset: Dataset | None, what: str, stream: int) -> list | None:
+    if what == _GRASPS:
+        thing = session.moment.thing
+        return clips.gallery(session.hand, thing, *session.world.gallery(thing, GALLERY))
+    if what == _STREAM and dataset is not None:
+        return clips.trajectory(session.hand, dataset, stream)
+    return None

@@ -1,0 +1,83 @@
+"""What the viewer's script refuses, before anything is compiled. The page itself: tests/viz/test_viewer.py."""
+
+import socket
+from pathlib import Path
+
+import command_line
+import pytest
+import settings
+import view
+
+EXPERIMENTS = Path(view.__file__).parent
+
+
+@pytest.fixture
+def config(tmp_path):
+    config = command_line.load(f"{EXPERIMENTS}/configs/view.py:smoke", EXPERIMENTS)
+    config.run_dir = str(tmp_path)
+    return config
+
+
+@pytest.fixture
+def with_viser(monkeypatch):
+    """As if viser was installed: it is not looked at before the first page."""
+    monkeypatch.setattr(view.viewer, "require_viser", lambda: None)
+
+
+@pytest.mark.parametrize("key, value, words", [
+    ("objects", "cube_56", "no object named .cube_56.; nearest: cube_"),
+    ("controller", "nowhere", "config.controller is 'nowhere', and there is no such file or folder"),
+    ("operators", ("clumsy",), "no operator 'clumsy'; an operator is one of noisy, slow, clean"),
+    ("wrist", "palm left", "wrist is 'palm left' and help 'helped': a wrist is one of palm up"),
+    ("token_file", "nowhere", "config.token_file is 'nowhere', and there is no such file or folder"),
+])  # fmt: skip
+def test_settings_that_cannot_be_are_refused_at_the_start(config, key, value, words):
+    config[key] = value
+    with pytest.raises((ValueError, FileNotFoundError), match=words):
+        settings.refuse(config, "view")
+
+
+def test_what_is_as_shipped_is_not_refused(config):
+    settings.refuse(config, "view")
+
+
+@pytest.mark.parametrize("address, words", [
+    ("http://0.0.0.0:8080", "http://0.0.0.0:8080 can be reached from other machines: set a token, or listen on http://"),
+    ("tcp://127.0.0.1:8080", "an address is http://HOST:PORT, got 'tcp://127.0.0.1:8080'"),
+])  # fmt: skip
+@pytest.mark.usefixtures("with_viser")
+def test_an_address_of_others_reach_needs_a_token(config, address, words):
+    config.address = address
+    with pytest.raises(ValueError, match=words):
+        view.check(config)
+
+
+@pytest.mark.usefixtures("with_viser")
+def test_a_token_opens_any_address_and_a_short_one_none(config, tmp_path):
+    secret = tmp_path / "token"
+    secret.write_text("a secret of some length\n")
+    secret.chmod(0o600)
+    config.address, config.token_file = "http://127.0.0.1:0", str(secret)
+    host, port, token = view.check(config)
+    assert (host, token) == ("127.0.0.1", "a secret of some length") and port > 0
+    secret.write_text("too short")
+    with pytest.raises(ValueError, match="the token has 9 characters, and 16 is the least"):
+        view.check(config)
+
+
+@pytest.mark.usefixtures("with_viser")
+def test_a_port_in_use_is_named_before_anything_is_compiled(config):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config.address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(OSError, match="the port is in use; choose another"):
+            view.check(config)
+
+
+def test_operators_are_those_of_the_evaluation():
+    import numpy as np
+
+    wanted = np.full(16, 0.5, np.float32)
+    chance = np.random.default_rng(0)
+    np.testing.assert_array_equal(view.spoiled("clean")(wanted, chance), wanted)
+    noisy = view.spoiled("noisy 0.5")(wanted, chance)
+    assert 0.1 < np.abs(noisy - wanted).max() <= 0.5

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from fake_world import FakeWorld, Patient
+
+from dexgen_jax.dataset import store, windows
+from dexgen_jax.dataset.store import DROP, FIRST, INVALID, PERTURBED, RESOLUTION, SUCCESS
+from dexgen_jax.viz import clips, recording
+from dexgen_jax.viz.recording import Recorder
+from dexgen_jax.viz.session import ALONE, FALL_STEPS, Session
+
+
+@pytest.fixture(scope="module")
+def taken():
+    """A recording: 20 steps in peace, then shaken until the object was lost, and 5 steps of the next grasp."""
+    world = FakeWorld()
+    session = Session(world, Patient(), {}, seed=1)
+    recorder = Recorder(world.hand, world.objects)
+    session.listeners.append(recorder)
+    session.tick()  # before the beginning
+    recorder.start()
+    for _ in range(20):
+        session.tick()
+    session.wish(shake=0.5, help=ALONE, thing="cube_55")
+    while not session.falling:
+        session.tick()
+    session.wish(shake=0.0)
+    for _ in range(FALL_STEPS + 5):
+        session.tick()
+    return world.hand, recorder.stop()
+
+
+def test_the_datasets_reader_opens_a_recording(taken, tmp_path):
+    hand, steps = taken
+    recording.save(tmp_path / "mine", hand, FakeWorld.objects, steps)
+    data = store.open_dataset(tmp_path / "mine", hand)
+    assert (data.num_streams, data.num_rows) == (1, len(steps))
+    columns = data.read()
+    np.testing.assert_allclose(columns["q"][0, 3] * RESOLUTION, steps[3].before.q, atol=RESOLUTION / 2)
+    flags = columns["flags"][0]
+    lost = int(np.flatnonzero(flags & DROP)[0])
+    assert np.flatnonzero(flags & FIRST).tolist() == [0, lost + FALL_STEPS]
+    assert np.flatnonzero(flags & INVALID).tolist() == list(range(lost + 1, lost + FALL_STEPS))
+    assert np.flatnonzero(flags & PERTURBED).tolist() == list(range(20, lost + 1))
+    assert flags[5] & SUCCESS  # every seventh step of this world, and one had passed before
+    found = windows.recording(columns, history=4, horizon=2, drop_rows=2)
+    assert len(found.index) and found.index[:, 1].max() < 20  # neither from the shaken rows nor from the fall
+
+
+def test_a_recording_is_shown_again_as_it_was(taken, tmp_path):
+    hand, steps = taken
+    recording.save(tmp_path / "mine", hand, FakeWorld.objects, steps)
+    data = store.open_dataset(tmp_path / "mine", hand)
+    clip = clips.trajectory(hand, data, 0)
+    assert len(clip) == len(steps) and clip[0].thing == "cube_55"
+    np.testing.assert_allclose(clip[9].target, steps[9].before.target, atol=RESOLUTION / 2)
+    np.testing.assert_array_equal(clip[9].gravity, steps[9].before.gravity)
+    with pytest.raises(ValueError, match="has streams 0 to 0, asked for 3"):
+        clips.trajectory(hand, data, 3)
+
+
+def test_a_gallery_stays_with_each_grasp():
+    hand = FakeWorld().hand
+    q = np.arange(3)[:, None] * np.ones(hand.num_joints)
+    clip = clips.gallery(hand, "cube_55", q, np.tile([0.06, 0, 0.05, 1, 0, 0, 0], (3, 1)))
+    assert [moment.q[0] for moment in clip] == [i for i in range(3) for _ in range(clips.STAY)]
+
+
+def test_nothing_recorded_is_nothing_to_keep():
+    recorder = Recorder(FakeWorld().hand, FakeWorld.objects)
+    assert recorder.seconds is None
+    recorder.start()
+    assert recorder.seconds == 0
+    with pytest.raises(ValueError, match="needs at least 2 control steps, this one has 0"):
+        recorder.stop()
+    assert recorder.seconds is None
+
+
+def test_a_recording_ends_by_itself(taken, monkeypatch):
+    hand, steps = taken
+    monkeypatch.setattr(recording, "MOST_STEPS", 30)
+    recorder = Recorder(hand, FakeWorld.objects)
+    recorder(steps[0])  # nobody asked for it yet
+    recorder.start()
+    for step in 2 * steps:
+        recorder(step)
+    assert recorder.seconds == pytest.approx(3.0) and len(recorder.stop()) == 30

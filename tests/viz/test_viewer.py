@@ -1,0 +1,203 @@
+"""The viewer without a browser, and, where there is one, with it: `-m slow` needs viser, playwright and chromium."""
+
+import contextlib
+import shutil
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import viewer as benchmark
+from fake_world import FakeWorld, Patient
+
+from dexgen_jax.viz import viewer as viewers
+from dexgen_jax.viz.session import ALONE, Session
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# Software rendering, for a machine without a graphics card.
+FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+SECONDS = 120  # s that a slow machine may take for anything
+
+
+def test_a_port_in_use_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=rf"cannot listen on 127\.0\.0\.1:{port}: the port is in use; choose another"):
+            viewers.free_port("127.0.0.1", port)
+    assert viewers.free_port("127.0.0.1", 0) > 0
+    with pytest.raises(OSError, match="cannot listen on 127.0.0.1:99999"):
+        viewers.free_port("127.0.0.1", 99999)
+
+
+def test_without_viser_it_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "viser", None)
+    with pytest.raises(ValueError, match=r"the viewer needs viser .*: pip install 'dexgen_jax\[viz\]'"):
+        viewers.Viewer(Session(FakeWorld(), Patient(), {}))
+
+
+@pytest.fixture(scope="module")
+def viewer():
+    """A viewer that serves a hand without physics."""
+    pytest.importorskip("viser", reason="needs viser: pip install 'dexgen_jax[viz]'")
+    session = Session(FakeWorld(reach=9.0), Patient(), {"clean": lambda wanted, rng: 0 * wanted})
+    page = viewers.Viewer(session, port=0)
+    stop = threading.Event()
+    thread = threading.Thread(target=page.serve, args=(stop.is_set,))
+    thread.start()
+    yield page
+    stop.set()
+    thread.join()
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    if CHROMIUM is None:
+        pytest.skip("needs a chromium: apt install chromium")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+def wait(until):
+    """Until something is so; returns it."""
+    end = time.monotonic() + SECONDS
+    while not (found := until()):
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def client(viewer):
+    """One that speaks viser's protocol and draws nothing."""
+    there = benchmark.Client(viewer.port)
+    wait(lambda: there.heard("TransformControlsMessage", "/hand/handle_3"))
+    yield there
+    there.close()
+    wait(lambda: not viewer.server.get_clients())
+
+
+def test_a_client_is_shown_the_hand_and_drags_a_finger_and_lets_go(viewer, client):
+    session = viewer.session
+    assert client.heard("MeshMessage", "/hand/object/light") and client.heard("GridMessage")
+    session.wish(help=ALONE, operator="still")
+    begin = session.tips()
+    client.drag(1, begin[1], "start")
+    client.drag(1, begin[1] + [0.006, 0, 0.0])
+    wait(lambda: np.linalg.norm(session.tips()[1] - begin[1]) > 0.004)
+    assert session.wishes.operator == "handles"
+    client.drag(1, begin[1] + [0.006, 0, 0.0], "end")
+    wait(lambda: not session.wishes.tips)
+
+
+def test_who_vanishes_while_dragging_leaves_the_hand_holding(viewer, client):
+    session = viewer.session
+    client.drag(0, session.tips()[0] + [0.02, 0, 0])
+    wait(lambda: 0 in session.wishes.tips)
+    client.close()
+    wait(lambda: not session.wishes.tips)
+    time.sleep(0.3)
+    where = session.moment.target
+    time.sleep(0.3)
+    np.testing.assert_array_equal(session.moment.target, where)
+
+
+def test_the_second_client_watches_and_gets_the_command_when_the_first_is_gone(viewer, client):
+    watcher = benchmark.Client(viewer.port)
+    wait(lambda: viewer.seat.watching == 2)
+    wait(lambda: any("watching" in said["props"]["_markdown"] for said in watcher.heard("GuiMarkdownMessage")))
+    assert not watcher.heard("TransformControlsMessage", "/hand/handle_0")
+    client.close()
+    wait(lambda: watcher.heard("TransformControlsMessage", "/hand/handle_0"))
+    watcher.close()
+
+
+@contextlib.contextmanager
+def opened(browser, viewer):
+    """A page that has been told what it will show, its client's number, and what it complained of."""
+    before = set(viewer.server.get_clients())
+    page, errors = browser.new_page(viewport={"width": 700, "height": 480}), []
+    page.set_default_timeout(1000 * SECONDS)
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(viewer.address)
+    number = wait(lambda: set(viewer.server.get_clients()) - before).pop()
+    wait(lambda: number in viewer._desks)
+    yield page, number, errors
+    page.close()
+    wait(lambda: number not in viewer.server.get_clients())
+
+
+def pixel(client, point):
+    """Where a point (3,) of the scene is on the client's page."""
+    camera = client.camera
+    forward = camera.look_at - camera.position
+    forward = forward / np.linalg.norm(forward)
+    right = np.cross(forward, camera.up_direction)
+    right = right / np.linalg.norm(right)
+    way = point - camera.position
+    reach = np.tan(camera.fov / 2) * (way @ forward) / (camera.image_height / 2)
+    across, up = way @ right / reach, way @ np.cross(right, forward) / reach
+    return camera.image_width / 2 + across, camera.image_height / 2 - up
+
+
+def handle_in_scene(viewer, finger):
+    """Where a fingertip's handle is, and the direction of its first axis (palm +x), in the scene."""
+    from dexgen_jax.viz import wrist
+
+    turn = viewer.session.wrist
+    return wrist.rotate(turn, viewers.UNIT * viewer.session.tips()[finger]), wrist.rotate(turn, [1.0, 0, 0])
+
+
+@pytest.mark.slow
+def test_the_page_loads_and_a_dragged_handle_moves_the_finger(viewer, browser):
+    viewer.session.wish(help=ALONE, operator="still")
+    with opened(browser, viewer) as (page, number, errors):
+        page.get_by_text("Shake", exact=True).first.wait_for()
+        time.sleep(5)  # the scene fades in
+        client, finger = viewer.server.get_clients()[number], 2
+        begin = viewer.session.tips()
+        there, axis = handle_in_scene(viewer, finger)
+        start, end = (pixel(client, there + reach * axis) for reach in (0.8 * viewers._HANDLE, 2.0 * viewers._HANDLE))
+        page.mouse.move(*start)
+        time.sleep(2)  # the browser finds what is under the pointer
+        page.mouse.down()
+        page.mouse.move(*end, steps=8)
+        wait(lambda: finger in viewer.session.wishes.tips)
+        wait(lambda: np.linalg.norm(viewer.session.tips()[finger] - begin[finger]) > 0.004)
+        others = np.delete(viewer.session.tips() - begin, finger, axis=0)
+        assert np.abs(others).max() < 0.003
+        # The one who drags is gone, in the middle of it.
+        page.close()
+        wait(lambda: not viewer.session.wishes.tips)
+        time.sleep(0.5)
+        where = viewer.session.moment.target
+        time.sleep(0.5)
+        np.testing.assert_allclose(viewer.session.moment.target, where, atol=1e-6)
+        assert errors == []
+
+
+@pytest.mark.slow
+def test_two_clients_one_command(viewer, browser):
+    with opened(browser, viewer) as (first, one, errors):
+        with opened(browser, viewer) as (second, two, more):
+            second.get_by_text("You are watching").wait_for()
+            assert second.get_by_text("Fresh grasp").count() == 0
+            first.get_by_text("Give the command to the next").wait_for()
+            first.get_by_text("alone", exact=True).last.click()
+            wait(lambda: viewer.session.wishes.help == ALONE)
+            first.get_by_text("Give the command to the next").click()
+            wait(lambda: viewer.seat.holder == two)
+            second.get_by_text("Fresh grasp").wait_for()
+            second.get_by_text("Shake", exact=True).last.click()
+            wait(lambda: viewer.session.wishes.shake > 0)
+        wait(lambda: viewer.seat.holder == one)
+        assert errors == more == []
