@@ -23,8 +23,9 @@ demo: $(INSTALLED)  ## the whole chain on this machine, then runs/demo/report.ht
 test: lint  ## linter, types and the default test suite
 	$(PY) -m pytest -n $(strip $(WORKERS)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: $(INSTALLED)  ## linter and types
+lint: $(INSTALLED)  ## linter, formatter and types
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
 docs: $(DOCS)  ## the documentation as a site: build/docs/index.html
