@@ -27,8 +27,9 @@ view: $(VIEWER)  ## the hand in the browser: shake it, help it, take over (http:
 test: lint  ## linter, types and the default test suite
 	$(PY) -m pytest -n $(strip $(WORKERS)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: $(INSTALLED)  ## linter and types
+lint: $(INSTALLED)  ## linter, formatter and types
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
 docs: $(DOCS)  ## the documentation as a site: build/docs/index.html

@@ -101,9 +101,9 @@ def reset(model: Model, q: jax.Array, target: jax.Array) -> State:
     """Fills the history with one reading, (n,) [rad] each and finite, so that the first actions see a hand at rest."""
     chex.assert_shape([q, target], (model.hand.num_joints,))
     q, target = jnp.asarray(q), jnp.asarray(target)
-    history = (jnp.tile(reading, (model.history, 1)) for reading in (q, target))
+    readings, targets = (jnp.tile(reading, (model.history, 1)) for reading in (q, target))
     lower, upper = (jnp.asarray(limit, target.dtype) for limit in (model.hand.lower, model.hand.upper))
-    return State(*history, jnp.clip(target, lower, upper), jnp.zeros_like(target), jnp.ones((), jnp.float32))
+    return State(readings, targets, jnp.clip(target, lower, upper), jnp.zeros_like(target), jnp.ones((), jnp.float32))
 
 
 def act(

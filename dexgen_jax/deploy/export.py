@@ -47,7 +47,7 @@ def _functions(controller: Controller) -> dict[str, tuple[Callable, list]]:
     hand, parts = controller.model.hand, contract.parts(controller.model)
     weights = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tick.weight_arrays(controller))
     arrays = contract.specs(parts["state"]), contract.specs(parts["inputs"])
-    functions = {"tick": (tick.tick_function(controller), [weights, *arrays])}
+    functions: dict[str, tuple[Callable, list]] = {"tick": (tick.tick_function(controller), [weights, *arrays])}
     target = jax.ShapeDtypeStruct((hand.num_joints,), np.float32)
     for name, kind in KINDS.items():
         asked = jax.ShapeDtypeStruct(kind.shape(hand), np.float32)

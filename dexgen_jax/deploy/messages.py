@@ -73,7 +73,7 @@ def array(message: Mapping[str, Any], name: str, shape: Sequence[int]) -> np.nda
         return np.array(rows, np.float32).reshape(shape)
 
 
-def tick_input(message: Mapping[str, Any], name: str, contract: Mapping[str, Any]) -> np.ndarray | bool | str:
+def tick_input(message: Mapping[str, Any], name: str, contract: Mapping[str, Any]) -> Any:
     """Reads an input of the tick, as the `contract` describes it: a name where it lists them, a flag or numbers."""
     field = contract["inputs"][name]
     if "choices" in field:
