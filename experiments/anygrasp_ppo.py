@@ -84,4 +84,4 @@ def score(env: registry.Env, expert: networks.Expert, config: ConfigDict) -> dic
 
 
 if __name__ == "__main__":
-    launch.main(run, play=play)
+    launch.main(run, play=play, several=True)

@@ -5,27 +5,27 @@ styles with domain randomisation. Drops are kept; the reader leaves out the 2 se
 Time: about 4,000 rows a second on 2 cores (`:laptop`, 250,000 rows, 7 hours of manipulation: 1 minute).
 Expected: a drop every 10 to 50 s with the disturbances; 57 bytes a row on disk, and 60 for what only a simulator knows.
 Command: python experiments/collect_dataset.py --config=experiments/configs/collect_dataset.py:laptop
+The command may run several times at once, on several hosts of one file system: each process takes blocks of its own.
 With --config.tasks="('anygrasp','fine_rotation','free_motion')" all are recorded, each row with the mode of its task.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
+import dataset_files
 import jax
 import launch
-import numpy as np
 from expert_files import load_task
 from ml_collections import ConfigDict
 
 import dexgen_jax
 from dexgen_jax.controller.model import MODES
-from dexgen_jax.dataset import collect, store, windows
+from dexgen_jax.dataset import collect, places, store, summary
 from dexgen_jax.envs import registry
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog
 
-EVENTS = {"drops": store.DROP, "goals": store.SUCCESS, "invalid": store.INVALID}
+SHOWN = {name: summary.EVENTS[name] for name in ("drops", "goals", "invalid")}
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:
@@ -43,21 +43,30 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         "control_hz": CONTROL_HZ, "objects": objects, "dexgen_jax": dexgen_jax.__version__,
         "made": {"seed": config.seed, "behaviour": config.behaviour.to_dict(), "env": envs},
     }  # fmt: skip
-    folder = Path(config.run_dir) / "dataset"
-    writer = store.create(folder, env.hand, layout, made)
-
+    place = places.at(dataset_files.where(config))
+    writer = store.create(place, env.hand, layout, made)
+    blocks = writer.claim(*part(config))
     missing, block_rows = writer.missing(), layout.streams * layout.rows
     done = layout.blocks - len(missing)
     with log.progress("recording", layout.blocks * block_rows, "rows", done * block_rows) as bar:
-        for block in missing:
+        for block in blocks:
             record = records[block % len(records)]
             columns = collect.to_columns(record(jax.random.fold_in(jax.random.PRNGKey(config.seed), block)))
             writer.write(block, columns)
-            counts = {name: int((columns["flags"] & bit > 0).sum()) for name, bit in EVENTS.items()}
+            counts = {name: int((columns["flags"] & bit > 0).sum()) for name, bit in SHOWN.items()}
             seconds = block_rows / CONTROL_HZ
             log.write(block, {f"{name}_per_minute": 60 * count / seconds for name, count in counts.items()})
             bar.advance(block_rows, **counts)
-    return describe(store.open_dataset(folder, env.hand), config.drop_seconds)
+    if not log.writes:  # another process of this job says what came of it
+        return {}
+    if missing := writer.missing():  # in a bucket, where nobody waits for the others
+        return {"unfinished": f"{len(missing)} blocks of other writers"}
+    return dataset_files.describe(store.open_dataset(place, env.hand), env.hand, config.drop_seconds, log.folder)
+
+
+def part(config: ConfigDict) -> tuple[int, int]:
+    """Which of how many writers this process is: one of a job's, or what the settings say."""
+    return (jax.process_index(), jax.process_count()) if jax.process_count() > 1 else (config.writer, config.writers)
 
 
 def recorder(
@@ -74,24 +83,5 @@ def recorder(
     return record
 
 
-def describe(dataset: store.Dataset, drop_seconds: float) -> dict:
-    """What the dataset holds; `kept` is the share of rows outside the last `drop_seconds` [s] before a drop."""
-    totals, modes = dict.fromkeys((*EVENTS, "disturbed", "kept"), 0), np.zeros(len(MODES), int)
-    for start in range(0, dataset.num_streams, dataset.layout.streams):  # by blocks: a large dataset fills the memory
-        block = dataset.read(["flags", "mode"], slice(start, start + dataset.layout.streams))
-        flags, modes = block["flags"], modes + np.bincount(block["mode"].ravel(), minlength=len(MODES))
-        for name, bit in {**EVENTS, "disturbed": store.PERTURBED}.items():
-            totals[name] += int(np.count_nonzero(flags & bit))
-        totals["kept"] += len(windows.valid_index(flags, 1, 1, round(drop_seconds * CONTROL_HZ)))
-    rows = dataset.num_streams * dataset.num_rows
-    size = sum(path.stat().st_size for path in Path(dataset.folder).rglob("c/**/*") if path.is_file())
-    return {
-        "transitions": rows, "hours": rows / CONTROL_HZ / 3600, **totals,
-        "modes": {name: int(count) for name, count in zip(MODES, modes, strict=True) if count},
-        "kept": totals["kept"] / rows, "disturbed": totals["disturbed"] / rows,
-        "seconds_per_drop": rows / CONTROL_HZ / max(totals["drops"], 1), "bytes_per_transition": size / rows,
-    }  # fmt: skip
-
-
 if __name__ == "__main__":
-    launch.main(run)
+    launch.main(run, several=True)

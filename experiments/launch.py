@@ -39,6 +39,9 @@ STAGES = {
     "train_controller": "controller",
     "evaluate_assist": "evaluation",
 }
+TOGETHER = ("dataset",)  # folders of stages that several commands may do at once, for they share the work out
+PER_PROCESS = ("run_dir", "writer", "writers")  # settings that may differ between commands for one folder
+FORMER = {"hand": pretrained.FIRST_HAND, "dataset": "run"}  # settings that once there was no choice of
 MAY_GROW = ("iterations", "take_new_streams")  # of a begun stage: to learn for longer, or from more, is to go on
 CONFIG_FILE = "stage_config.json"
 VERSIONS_FILE = "versions.json"
@@ -48,13 +51,15 @@ Run = Callable[[ConfigDict, run_log.RunLog], dict]
 
 
 def main(
-    run: Run, argv: list[str] | None = None, again: bool = False, continues: bool = True, play: Run | None = None
-) -> None:
+    run: Run, argv: list[str] | None = None, again: bool = False, continues: bool = True, play: Run | None = None,
+    several: bool = False,
+) -> None:  # fmt: skip
     """Runs one script from the command line and prints its result as one JSON object on the last line.
 
     With `again`, `run` is called even if its result is there already: it finds out by itself what is left to do. A
     script that `continues` nothing runs anew each time, with whatever settings. A script that can show what it made
-    names the function that does: with `config.play` it is called instead of `run`, in the folder `play`.
+    names the function that does: with `config.play` it is called instead of `run`, in the folder `play`. A script that
+    is not written for `several` processes refuses to start in one of them.
     """
     argv = sys.argv if argv is None else argv
     module = sys.modules[run.__module__]
@@ -67,8 +72,9 @@ def main(
             return
         config = command_line.read(argv, default)
         if play is not None and config.play:
-            run, folder, continues = play, "play", False  # what was trained stays as it is
+            run, folder, continues, several = play, "play", False, False  # what was trained stays as it is
         prepare_jax()
+        refuse_several(script.stem, several)
         settings.refuse(config, script.stem)
         result = run_stage(run, config, folder, again, continues)
     except KeyboardInterrupt:
@@ -86,20 +92,25 @@ def main(
 def run_stage(run: Run, config: ConfigDict, folder: str, again: bool = False, continues: bool = True) -> dict:
     """Does one stage in `config.run_dir`/`folder`, or reads its result if it is done.
 
-    `minutes` in the result is the time of the process that finished the stage.
+    `minutes` in the result is the time of the process that finished the stage. A result that says `unfinished` is not
+    kept: others go on with the stage.
     """
     log = run_log.RunLog(config.run_dir, folder, writes=jax.process_index() == 0)
-    alone = run_lock.hold(log.folder) if log.writes else contextlib.nullcontext()
-    with contextlib.closing(log), alone:
+    together = folder in TOGETHER
+    with contextlib.closing(log), contextlib.ExitStack() as locks:
         if log.writes:
+            locks.enter_context(run_lock.hold(log.folder, wait=together))
             if not continues:
                 (log.folder / CONFIG_FILE).unlink(missing_ok=True)
             record(config, log.folder)
+        if together:
+            locks.close()
         result = log.result() if continues and not again else None
         if result is None:
             begin = time.monotonic()
             result = {**run(config, log), "minutes": round((time.monotonic() - begin) / 60, 2)}
-            log.finish(result)
+            if "unfinished" not in result:
+                log.finish(result)
         else:
             print(f"done already: {log.folder}; delete {log.folder} to do it again", file=sys.stderr)
     return result
@@ -164,6 +175,18 @@ def refuse_no_device() -> None:
         ) from error
 
 
+def refuse_several(script: str, several: bool) -> None:
+    """Raises ValueError in one of several processes, unless `script` is written for that.
+
+    Each would do all of the work, and write over the files of the others.
+    """
+    if jax.process_count() > 1 and not several:
+        raise ValueError(
+            f"{script} is written for one process, and this is one of {jax.process_count()}: start it in one, as with "
+            "srun --ntasks=1, and without DEXGEN_DISTRIBUTED"
+        )
+
+
 def distributed_arguments(environment: Mapping[str, str]) -> dict[str, Any] | None:
     """Arguments of `jax.distributed.initialize`, or None for a single process.
 
@@ -191,8 +214,7 @@ def record(config: ConfigDict, folder: Path) -> None:
         run_log.atomic_write(path, run_log.to_json(config.to_dict(), indent=2) + "\n")
         return
     now = _comparable(json.loads(run_log.to_json(config.to_dict())))
-    # Before there was a choice of hands, there was one.
-    begun = {"hand": pretrained.FIRST_HAND} if "hand" in now else {}
+    begun = {key: value for key, value in FORMER.items() if key in now}
     begun |= _comparable(_read_object(path, f"delete {path} if the settings are the same as then, or else {folder}"))
     changed = [key for key in [*now, *begun] if begun.get(key, "not there") != now.get(key, "not there")]
     changed = [key for key in changed if key in begun or now[key]]  # a setting newer than the run, and switched off
@@ -221,7 +243,7 @@ def _read_object(path: Path, way_out: str) -> dict[str, Any]:
 
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
     flat = command_line.flatten(config)
-    return {key: value for key, value in flat.items() if key.rpartition(".")[2] != "run_dir"}
+    return {key: value for key, value in flat.items() if key.rpartition(".")[2] not in PER_PROCESS}
 
 
 def versions() -> dict[str, Any]:

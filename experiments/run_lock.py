@@ -23,15 +23,15 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def hold(folder: Path, wait: bool = False) -> Iterator[None]:
     """Keeps other processes out of `folder`, which exists.
 
-    Raises BlockingIOError, an OSError, naming host and process if one is in there.
+    Raises BlockingIOError, an OSError, naming host and process if one is in there; with `wait` it waits for that one.
     """
     path = folder / LOCK_FILE
     with open(path, "a+") as file:  # never truncated before it is ours: the other's name stands in it
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise BlockingIOError(
                 f"{folder} is in use by {_holder(file)}: wait for it, stop it, or choose another --config.run_dir"

@@ -20,12 +20,15 @@ _COUNTS = frozenset(
     "iterations log_every checkpoint_every eval_envs eval_steps grasps_per_object num_envs steps_per_call fit_windows "
     "held_out_windows candidates blocks streams rows width height traced depth encoder_width encoder_layers "
     "inverse_width inverse_blocks horizon diffusion_steps sampling_steps steps batch warmup epochs minibatches "
-    "neighbours episode_steps hold_steps goal_steps max_clients".split()
+    "neighbours episode_steps hold_steps goal_steps max_clients shards writers".split()
 )
 _NOT_NEGATIVE = frozenset(
-    "threads pictures history drop_seconds seconds reading_noise reading_offset weight_decay noise strengths".split()
+    "threads writer pictures history drop_seconds seconds reading_noise reading_offset weight_decay noise "
+    "strengths".split()
 )
-_POSITIVE = frozenset("learning_rate critic_learning_rate target_kl clean_limit action_scale rate_hz".split())
+_POSITIVE = frozenset("learning_rate critic_learning_rate target_kl clean_limit action_scale rate_hz memory_gb".split())
+# Settings, by script, that name what it makes.
+_MADE = {("collect_dataset", "dataset"), ("import_log", "dataset"), ("export_dataset", "folder")}
 _SHARES = frozenset("held_out noise_share ema min_share eta push_probability".split())
 
 
@@ -40,7 +43,7 @@ def refuse(config: ConfigDict, script: str, prefix: str = "") -> None:
         for number in value if isinstance(value, tuple | list) else (value,):
             if isinstance(number, int | float) and not isinstance(number, bool):
                 _refuse_number(f"config.{prefix}{name}", leaf, number)
-        if name in command_line.PATHS and isinstance(value, str):
+        if name in command_line.PATHS and isinstance(value, str) and (script, name) not in _MADE:
             _refuse_path(f"config.{prefix}{name}", value, config.run_dir, hand)
     try:
         for check in _CHECKS.get(script, ()):
@@ -98,11 +101,16 @@ def _refuse_number(name: str, leaf: str, value: float) -> None:
 def _refuse_path(name: str, value: str, run_dir: str, hand: str) -> None:
     if name.endswith(".run_dir") and not value:
         raise ValueError(f"{name} is empty: name the folder that the run is written to")
+    if "://" in value and name.rpartition(".")[2] in ("dataset", "also"):
+        from dexgen_jax.dataset import places
+
+        places.at(value)  # refuses an address that is none
+        return
     if "://" in value:
         raise ValueError(f"{name} is {value!r}: files are written on this machine; mount the bucket, and name a folder")
     leaf = name.rpartition(".")[2]
     kind = "expert" if leaf == "start_from" else leaf
-    if (leaf, value) in (("start_from", "none"), ("dataset", "none"), ("token_file", "")):
+    if (leaf, value) in (("start_from", "none"), ("dataset", "none"), ("token_file", ""), ("also", "")):
         return
     try:
         own = None if leaf == "start_from" else run_dir  # a training does not start from itself
@@ -193,11 +201,14 @@ def _recording(config: ConfigDict) -> None:
 
 
 def _controller(config: ConfigDict) -> None:
-    from dexgen_jax.controller import model, training
+    import jax
+
+    from dexgen_jax.controller import model, parallel, training
 
     if "recipe" in config:
         recipe = training.Recipe(**config.recipe)
         model.Model(**config.model)
+        parallel.refuse_uneven(recipe.batch, config.shards, len(jax.devices()))
         if recipe.warmup >= recipe.steps:
             raise ValueError(f"recipe.warmup is {recipe.warmup}: it must be less than recipe.steps, {recipe.steps}")
         if config.held_out == 1:

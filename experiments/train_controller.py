@@ -7,42 +7,42 @@ Command: python experiments/train_controller.py --config=experiments/configs/tra
 
 import functools
 
-import artefacts
+import dataset_files
 import jax
+import jax.numpy as jnp
 import launch
 import numpy as np
 import training_data
 from ml_collections import ConfigDict
 
 from dexgen_jax.checkpoints import Checkpoints
-from dexgen_jax.controller import training
+from dexgen_jax.controller import parallel, training
 from dexgen_jax.controller.controller import Controller
 from dexgen_jax.controller.model import Model
-from dexgen_jax.dataset import normalizer, store
 from dexgen_jax.run_log import RunLog
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Trains until `config.recipe.steps` are done, saves the controller, and returns its held-out errors."""
     recipe = training.Recipe(**config.recipe)
-    dataset = store.open_dataset(artefacts.folder(config, "dataset"), artefacts.hand(config))
+    dataset = dataset_files.to_learn_from(config)
     attributes = dataset.attributes
     model = Model(hand_name=attributes["hand"], control_hz=attributes["control_hz"], **config.model)
     key_initial, key_fit, key_train, key_test = jax.random.split(jax.random.PRNGKey(config.seed), 4)
-    fit = jax.jit(lambda rows: normalizer.fit(training.draw(model, recipe, rows, key_fit, config.fit_windows)))
-    data = training_data.settle(dataset, config, model, fit, log.folder / "data", log.writes)
-    train, held_out, statistics = data.train, data.held_out, data.statistics
+    loop = parallel.on(jax.devices(), model, recipe, config.shards)
+    fit = lambda shards: loop.fit(shards, loop.everywhere(key_fit), config.fit_windows)
+    data = training_data.settle(dataset, config, model, loop.shards, fit, log.folder / "data", log.writes)
+    statistics, key_train = loop.everywhere((data.statistics, key_train))
     checkpoints = Checkpoints(log.folder / "checkpoints")
-    if checkpoints.latest_step() is None:
-        state = training.initial_state(model, recipe, key_initial)
-    else:
-        state = checkpoints.restore(jax.eval_shape(lambda: training.initial_state(model, recipe, key_initial)))
+    done = checkpoints.latest_step() is not None
+    state = checkpoints.restore(loop.template) if done else loop.create(key_initial)
 
     step = int(state.step)
     with log.progress("training the controller", recipe.steps, "steps", step) as bar:
         while step < recipe.steps:
             count = min(config.steps_per_call, recipe.steps - step)
-            state, metrics = training.train_steps(model, recipe, state, train, statistics, key_train, count)
+            shards = data.feed.at(step // config.steps_per_call)
+            state, metrics = loop.learn(state, shards, statistics, key_train, count)
             metrics = {name: float(value) for name, value in metrics.items()}
             training.check_finite(metrics, step, step + count)
             step += count
@@ -50,15 +50,25 @@ def run(config: ConfigDict, log: RunLog) -> dict:
             bar.advance(count, **{name: metrics[name] for name in ("denoising", "inverse_dynamics")})
             if step % config.checkpoint_every < count or step == recipe.steps:
                 checkpoints.save(step, state)
+    windows = int(jnp.sum(data.feed.at((recipe.steps - 1) // config.steps_per_call).count))  # of all processes
+    sizes = {"windows": windows, "streamed": not data.feed.resident, "steps": recipe.steps}
+    return present(config, log, model, recipe, jax.device_get(state), data, sizes, key_test) if log.writes else {}
 
-    weights = state.weights(statistics)
+
+def present(
+    config: ConfigDict, log: RunLog, model: Model, recipe: training.Recipe, state: training.TrainState,
+    data: training_data.TrainingData, sizes: dict, key: jax.Array,
+) -> dict:  # fmt: skip
+    """Saves what was trained, on one device, and measures it on windows it has not seen."""
+    held_out, statistics = data.held_out(), jax.tree.map(jnp.asarray, jax.device_get(data.statistics))
+    weights = jax.tree.map(jnp.asarray, state.weights(statistics))
     measure = jax.jit(functools.partial(training.held_out_metrics, model, recipe, count=config.held_out_windows))
-    errors = {name: float(value) for name, value in measure(weights, held_out, key_test).items()}
-    sizes = {"windows": len(train.index), "held_out_windows": len(held_out.index), "steps": recipe.steps}
+    errors = {name: float(value) for name, value in measure(weights, held_out, key).items()}
+    sizes = {**sizes, "held_out_windows": int(held_out.count)}
     made = {
         "seed": config.seed,
         "recipe": config.recipe.to_dict(),
-        "dataset": attributes.get("made"),
+        "dataset": data.feed.dataset.attributes.get("made"),
         **sizes,
         **errors,
     }
@@ -68,4 +78,4 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
 
 if __name__ == "__main__":
-    launch.main(run)
+    launch.main(run, several=True)

@@ -7,19 +7,20 @@ would be held out and measured as if they were new, and the networks would see o
 """
 
 import dataclasses
+import functools
 import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import numpy as np
 from flax import serialization
+from jax.sharding import Sharding
 from ml_collections import ConfigDict
 
 from dexgen_jax import checkpoints
 from dexgen_jax.controller.model import Model
-from dexgen_jax.dataset import store, windows
+from dexgen_jax.dataset import store, stream, windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.run_log import to_json
 
@@ -30,8 +31,8 @@ Fit = Callable[[windows.Recording], Normalizer]
 class TrainingData:
     """What a training loop needs of its dataset."""
 
-    train: windows.Recording
-    held_out: windows.Recording
+    feed: stream.Feed
+    held_out: Callable[[], windows.Recording]  # reads the streams to measure with
     statistics: Normalizer
 
 
@@ -44,25 +45,32 @@ class Split:
 
 
 def settle(
-    dataset: store.Dataset, config: ConfigDict, model: Model, fit: Fit, folder: Path, writes: bool = True
-) -> TrainingData:
-    """The data of a run whose folder for it is `folder`: as the run began, or settled now."""
+    dataset: store.Dataset, config: ConfigDict, model: Model, shards: Sharding, fit: Fit, folder: Path,
+    writes: bool = True,
+) -> TrainingData:  # fmt: skip
+    """The data of a run whose folder for it is `folder`: as the run began, or settled now.
+
+    `shards` says where the shards of the recordings lie.
+    """
     begun = (folder / checkpoints.CONFIG_FILE).exists()
     if not begun:
         split = divide(dataset, config.held_out, config.seed)
     else:
         kept, tree = checkpoints.load_weights(folder)
         split = go_on(dataset, Split(**kept), config.take_new_streams)
-    train, held_out = read(dataset, split, config.drop_seconds, model)
+    cut = stream.Cut(model.history, model.horizon, round(config.drop_seconds * model.control_hz))
+    pieces = stream.deal(dataset, list(map(int, split.blocks)), split.held_out, config.shards)
+    per_round = config.recipe.batch * config.steps_per_call
+    feed = stream.Feed(dataset, pieces, cut, shards, config.memory_gb * 1e9, per_round, config.seed)
     if begun:
         names = [field.name for field in dataclasses.fields(Normalizer)]
         statistics = serialization.from_state_dict(Normalizer(**dict.fromkeys(names)), tree)
-        statistics = jax.tree.map(jax.numpy.asarray, statistics)
     else:
-        statistics = fit(train)
+        statistics = fit(feed.at(0))
     if writes:
         checkpoints.save_weights(folder, dataclasses.asdict(split), statistics)
-    return TrainingData(train, held_out, statistics)
+    held_out = functools.partial(read_held_out, dataset, split, cut, config.held_out_windows)
+    return TrainingData(feed, held_out, statistics)
 
 
 def divide(dataset: store.Dataset, share: float, seed: int) -> Split:
@@ -94,16 +102,13 @@ def go_on(dataset: store.Dataset, begun: Split, take_new: bool) -> Split:
     return begun
 
 
-def read(dataset: store.Dataset, split: Split, drop_seconds: float, model: Model) -> list[windows.Recording]:
-    """The streams to learn from and those held out, on the device."""
-    columns, streams = dataset.read(["q", "target", "mode", "flags"]), stream_numbers(dataset)
-    blocks = streams // dataset.layout.streams
-    held_out = np.isin(streams, split.held_out)
-    learned = ~held_out & np.isin(blocks, [int(block) for block in split.blocks])
-    # In the order of the dataset: the same windows are drawn whatever the order in which the split was drawn.
-    parts = ({name: rows[part] for name, rows in columns.items()} for part in (learned, held_out))
-    drop_rows = round(drop_seconds * model.control_hz)
-    return [windows.recording(part, model.history, model.horizon, drop_rows) for part in parts]
+def read_held_out(dataset: store.Dataset, split: Split, cut: stream.Cut, most: int) -> windows.Recording:
+    """The held-out streams on the device, `most` of them: no more than windows are drawn from them."""
+    numbers = stream_numbers(dataset)
+    places = np.flatnonzero(np.isin(numbers, split.held_out[:most]))
+    parts = [dataset.read(["q", "target", "mode", "flags"], slice(place, place + 1)) for place in places]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return windows.recording(columns, cut.history, cut.horizon, cut.drop_rows)
 
 
 def stream_numbers(dataset: store.Dataset) -> np.ndarray:

@@ -21,7 +21,8 @@ LEAVES = {
 # Modules that may touch files, the clock and the screen: package/module, or a whole package or leaf.
 HOST = (
     "__init__",
-    *("grasps/library", "dataset/store", "dataset/lerobot", "evaluation/report", "deploy", "viz"),
+    *("grasps/library", "dataset/store", "dataset/places", "dataset/lerobot", "dataset/lerobot_import"),
+    *("evaluation/report", "deploy", "viz"),
     *("run_log", "checkpoints"),
 )
 HOST_MODULES = set(

@@ -72,7 +72,8 @@ class Denoiser(nn.Module):
 
         The joint projection of condition, mode and step is the sum of their projections: a dense layer over all three.
         """
-        hidden = self.step_projection(nn.silu(self.step_encoder(step_features(step))))
+        features = step_features(step).astype(code.dtype)
+        hidden = self.step_projection(nn.silu(self.step_encoder(features)))
         return self.film(nn.silu(jnp.broadcast_to(code, hidden.shape) + hidden)).reshape(
             *jnp.shape(step), 2 * self.depth, 2, self.width
         )

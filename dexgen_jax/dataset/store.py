@@ -1,16 +1,20 @@
-"""A dataset on disk: one Zarr v3 group, written through TensorStore in blocks that count once they are committed.
+"""A dataset: one Zarr v3 group, written through TensorStore in blocks that count once they are committed.
 
     <folder>/zarr.json                  written last when a dataset is made: version, hand, columns, how it was made
     <folder>/q/c/<block>/0/0            one file per column and block of streams, with checksums inside
     <folder>/committed/<block>.json     the commit marker: this block is whole, and its files have these sizes
 
-A block is written anew until its marker is there, so a writer may be killed at any moment, and several may write
-different blocks. Any Zarr v3 reader can open the group; the markers say which streams of it are real.
+A block is written anew until its marker is there, so a writer may be killed at any moment. Any number of writers fill
+one dataset, each with blocks of its own (`Writer.claim`): what they made together is the list of the markers, and files
+of blocks that were made elsewhere, of the same dataset, need only be copied beside them. Any Zarr v3 reader can open
+the group; the markers say which streams of it are real. The folder may be one of a bucket, see `places.py`.
 """
 
 import dataclasses
+import functools
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +22,19 @@ import numpy as np
 import tensorstore
 
 from dexgen_jax import run_log
+from dexgen_jax.dataset import places
+from dexgen_jax.dataset.places import Bucket, Folder
 from dexgen_jax.hand.description import Hand
 
 FORMAT_VERSION = 1
 RESOLUTION = 1e-4  # rad per unit of the stored int16
 FIRST, DROP, TRUNCATED, SUCCESS, INVALID, PERTURBED = 1, 2, 4, 8, 16, 32  # bits of a row's flags
 GROUP_FILE, MARKERS = "zarr.json", "committed"
+_MAKING = 2**40  # the lock of a dataset that is being made; smaller numbers are blocks
+_SECONDS_BETWEEN_LOOKS = 0.2  # at blocks that another writer holds
 _STREAMS_PER_CHUNK = 16  # the smallest piece that is read: a file of one block holds many of them
+
+Place = Folder | Bucket
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,16 +82,40 @@ class Layout:
 class Writer:
     """Writes whole blocks; made by `create`."""
 
-    def __init__(self, folder: Path, layout: Layout, columns: Mapping[str, Column], fresh: bool):
+    def __init__(self, place: Place, layout: Layout, columns: Mapping[str, Column], fresh: bool):
         """Opens the arrays; if `fresh`, makes them, over what a `create` that was killed may have left."""
-        self.folder, self.layout, self.columns = folder, layout, dict(columns)
+        self.place, self.layout, self.columns = place, layout, dict(columns)
         new = {name: _array_metadata(layout, column) if fresh else None for name, column in self.columns.items()}
-        self._arrays = {name: _open_array(folder, name, metadata) for name, metadata in new.items()}
+        self._arrays = {name: _open_array(place, name, metadata) for name, metadata in new.items()}
 
     def missing(self) -> list[int]:
         """Blocks that still have to be written."""
-        done = _committed(self.folder)
+        done = set(_committed_blocks(self.place))
         return [block for block in range(self.layout.blocks) if block not in done]
+
+    def claim(self, writer: int = 0, writers: int = 1) -> Iterator[int]:
+        """Gives blocks to write one by one, each kept from other writers until the next is asked for.
+
+        Ends when all are committed. For a block that another process holds it waits, and takes it over if that process
+        ends without it. In a bucket nothing can be held: there each of `writers` must have a number of its own, from 0,
+        and gets every so many-th block and no others; in a folder the number only says with which block to begin.
+        """
+        if not 0 <= writer < writers:
+            raise ValueError(f"writer {writer} of {writers}: writers are numbered from 0 to {writers - 1}")
+        waiting = [block for block in self.missing() if block % writers == writer]
+        if isinstance(self.place, Folder):
+            waiting += [block for block in self.missing() if block % writers != writer]
+        while waiting:
+            held = []
+            for block in waiting:
+                with self.place.hold(block) as free:
+                    if not free:
+                        held.append(block)
+                    elif self.place.read(_marker(block)) is None:
+                        yield block
+            waiting = held
+            if waiting:
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def write(self, block: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Writes one block, (streams, rows, ...) of every column, then commits it."""
@@ -99,40 +133,43 @@ class Writer:
         for pending in [array[rows].write(np.asarray(arrays[name])) for name, array in self._arrays.items()]:
             pending.result()
         files = [_block_file(name, column, block) for name, column in self.columns.items()]
-        sizes = {file: (self.folder / file).stat().st_size for file in files}
-        run_log.atomic_write(_marker(self.folder, block), run_log.to_json({"block": block, "files": sizes}))
+        sizes = {file: self.place.size(file) for file in files}
+        self.place.write(_marker(block), run_log.to_json({"block": block, "files": sizes}))
 
 
-def create(folder: str | Path, hand: Hand, layout: Layout, attributes: Mapping[str, Any]) -> Writer:
+def create(folder: str | Path | Place, hand: Hand, layout: Layout, attributes: Mapping[str, Any]) -> Writer:
     """Makes a dataset for recordings of `hand`, or goes on with one that was made with the same arguments.
 
     `attributes` (anything JSON can hold) say how the data is made. Raises ValueError if another dataset is in `folder`.
     """
-    folder = Path(folder)
-    _refuse_unusable(folder)
-    table = columns(hand)
+    place, table = places.at(folder), columns(hand)
+    place.kvstore("")  # refuses what the storage would misread, before anything is made
     wanted = json.loads(run_log.to_json({
         "format_version": FORMAT_VERSION, "hand": hand.name, "joint_names": hand.joint_names,
         "layout": dataclasses.asdict(layout), "columns": {name: dataclasses.asdict(c) for name, c in table.items()},
         **attributes,
     }))  # fmt: skip
-    if (folder / GROUP_FILE).exists():
-        found = _attributes(folder)
-        different = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
-        if different:
-            name = different[0]
-            raise ValueError(
-                f"{folder} holds a dataset made otherwise: its {name} is {found.get(name)}, now it is "
-                f"{wanted.get(name)}; choose another folder, or delete this one"
-            )
-        return Writer(folder, layout, table, fresh=False)
-    if _committed(folder):
-        raise ValueError(f"{folder} has committed blocks but no {GROUP_FILE}: restore that file, or delete the folder")
-    (folder / MARKERS).mkdir(parents=True, exist_ok=True)
-    writer = Writer(folder, layout, table, fresh=True)
-    for name in {str(Path(name).parent) for name in table} - {"."}:
-        _write_group(folder / name, {})
-    _write_group(folder, wanted)
+    with place.hold(_MAKING, wait=True):  # two writers that begin at once make it once
+        found = _attributes(place)
+        if found is None:
+            return _make(place, layout, table, wanted)
+    different = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
+    if different:
+        name = different[0]
+        raise ValueError(
+            f"{place} holds a dataset made otherwise: its {name} is {found.get(name)}, now it is "
+            f"{wanted.get(name)}; choose another folder, or delete this one"
+        )
+    return Writer(place, layout, table, fresh=False)
+
+
+def _make(place: Place, layout: Layout, table: Mapping[str, Column], attributes: Mapping[str, Any]) -> Writer:
+    if _committed_blocks(place):
+        raise ValueError(f"{place} has committed blocks but no {GROUP_FILE}: restore that file, or delete the folder")
+    writer = Writer(place, layout, table, fresh=True)
+    for name in {name.rpartition("/")[0] for name in table} - {""}:
+        _write_group(place, f"{name}/{GROUP_FILE}", {})
+    _write_group(place, GROUP_FILE, attributes)
     return writer
 
 
@@ -140,11 +177,16 @@ def create(folder: str | Path, hand: Hand, layout: Layout, attributes: Mapping[s
 class Dataset:
     """The committed part of a dataset; made by `open_dataset`."""
 
-    folder: Path
+    place: Place
     attributes: dict[str, Any]
     columns: dict[str, Column]
     layout: Layout
     markers: dict[int, dict]  # of the committed blocks, in order: the files of each and their sizes
+
+    @property
+    def folder(self) -> str:
+        """Its name, for messages."""
+        return str(self.place)
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -161,6 +203,10 @@ class Dataset:
         """Rows of each stream."""
         return self.layout.rows
 
+    @functools.cached_property
+    def _arrays(self) -> dict[str, tensorstore.TensorStore]:
+        return {name: _open_array(self.place, name) for name in self.columns}
+
     def read(self, names: Sequence[str] | None = None, streams: slice = slice(None)) -> dict[str, np.ndarray]:
         """Reads columns as they are stored, all or those in `names`, of all streams or of a range of them.
 
@@ -176,8 +222,7 @@ class Dataset:
         return {name: self._read_column(name, start, max(stop, start)) for name in names}
 
     def _read_column(self, name: str, start: int, stop: int) -> np.ndarray:
-        column, size = self.columns[name], self.layout.streams
-        array = _open_array(self.folder, name)
+        column, size, array = self.columns[name], self.layout.streams, self._arrays[name]
         result = np.empty((stop - start, *array.shape[1:]), column.dtype)
         parts = []
         for i, block in enumerate(self.blocks):
@@ -190,70 +235,124 @@ class Dataset:
                 result[rows] = pending.result()
             except ValueError as error:
                 file = _block_file(name, column, block)
-                raise ValueError(_damaged(self.folder, file, "wrong checksum")) from error
+                raise ValueError(_damaged(self.place, file, "wrong checksum")) from error
         return result
 
 
-def open_dataset(folder: str | Path, hand: Hand | None = None) -> Dataset:
+@dataclasses.dataclass(frozen=True)
+class Joined(Dataset):
+    """Several datasets that are read as one, the streams of each after those of the one before; made by `join`."""
+
+    parts: tuple[Dataset, ...]
+
+    @property
+    def folder(self) -> str:
+        """Their names, for messages."""
+        return " and ".join(part.folder for part in self.parts)
+
+    def read(self, names: Sequence[str] | None = None, streams: slice = slice(None)) -> dict[str, np.ndarray]:
+        """See `Dataset.read`."""
+        start, stop, _ = streams.indices(self.num_streams)
+        found, first = [], 0
+        for part in self.parts:
+            own = slice(max(start - first, 0), max(stop - first, 0))
+            if own.start < min(own.stop, part.num_streams) or part is self.parts[0]:
+                found.append(part.read(names, own))
+            first += part.num_streams
+        return {name: np.concatenate([columns[name] for columns in found]) for name in found[0]}
+
+
+def join(*datasets: Dataset) -> Dataset:
+    """Datasets of one hand and layout as one, for instance recordings and a log from a laboratory.
+
+    Blocks are numbered through, committed or not. Raises ValueError saying in what the datasets differ.
+    """
+    first, blocks = datasets[0], 0
+    markers: dict[int, dict] = {}
+    for other in datasets:
+        kind = lambda one: {"hand": one.attributes["hand"], "joint names": one.attributes["joint_names"],
+                            "control rate": one.attributes.get("control_hz"), "streams of a block": one.layout.streams,
+                            "rows of a stream": one.layout.rows}  # fmt: skip
+        for name, value in kind(other).items():
+            if value != kind(first)[name]:
+                raise ValueError(f"{other.folder} and {first.folder} cannot be read as one: the {name} is {value}, and "
+                                 f"{kind(first)[name]} in the other")  # fmt: skip
+        markers |= {blocks + block: marker for block, marker in other.markers.items()}
+        blocks += other.layout.blocks
+    layout = dataclasses.replace(first.layout, blocks=blocks)
+    return Joined(first.place, first.attributes, first.columns, layout, markers, datasets)
+
+
+def open_dataset(folder: str | Path | Place, hand: Hand | None = None) -> Dataset:
     """Opens a dataset for reading and checks that every committed file is there and whole.
 
     With `hand` given, the data must be of that hand. Raises FileNotFoundError or ValueError that say what to do.
     """
-    folder = Path(folder)
-    if not (folder / GROUP_FILE).exists():
-        raise FileNotFoundError(f"no dataset in {folder}; make one with experiments/collect_dataset.py")
-    attributes = _attributes(folder)
+    place = places.at(folder)
+    attributes = _attributes(place)
+    if attributes is None:
+        raise FileNotFoundError(f"no dataset in {place}; make one with experiments/collect_dataset.py")
     version = attributes.get("format_version")
     if version != FORMAT_VERSION:
-        raise ValueError(f"dataset {folder} has format version {version}, this code reads {FORMAT_VERSION}: redo it")
+        raise ValueError(f"dataset {place} has format version {version}, this code reads {FORMAT_VERSION}: redo it")
     if hand is not None and (attributes["hand"], attributes["joint_names"]) != (hand.name, list(hand.joint_names)):
-        raise ValueError(f"dataset {folder} is of hand {attributes['hand']!r} with joints {attributes['joint_names']}, "
+        raise ValueError(f"dataset {place} is of hand {attributes['hand']!r} with joints {attributes['joint_names']}, "
                          f"asked for {hand.name!r} with {list(hand.joint_names)}: name another dataset, or collect "
                          f"one of this hand with --config.hand={hand.name}")  # fmt: skip
-    blocks = _committed(folder)
+    blocks = _committed(place)
     if not blocks:
-        raise ValueError(f"dataset {folder} has no committed block yet; run experiments/collect_dataset.py to the end")
+        raise ValueError(f"dataset {place} has no committed block yet; run experiments/collect_dataset.py to the end")
     for marker in blocks.values():
         for file, size in marker["files"].items():
-            path = folder / file
-            found = path.stat().st_size if path.exists() else None
+            found = None if size is None else place.size(file)
             if found != size:
                 fault = "is missing" if found is None else f"has {found} bytes instead of {size}"
-                raise ValueError(_damaged(folder, file, fault))
+                raise ValueError(_damaged(place, file, fault))
     table = {name: Column(**(c | {"shape": tuple(c["shape"])})) for name, c in attributes["columns"].items()}
-    return Dataset(folder, attributes, table, Layout(**attributes["layout"]), blocks)
+    return Dataset(place, attributes, table, Layout(**attributes["layout"]), blocks)
 
 
-def _damaged(folder: Path, file: str, fault: str) -> str:
-    return f"dataset file {folder / file} is damaged ({fault}): delete {folder} and collect it again"
+def _damaged(place: Place, file: str, fault: str) -> str:
+    return f"dataset file {place}/{file} is damaged ({fault}): delete {place} and collect it again"
 
 
-def _marker(folder: Path, block: int) -> Path:
-    return folder / MARKERS / f"{block:05d}.json"
+def _marker(block: int) -> str:
+    return f"{MARKERS}/{block:05d}.json"
 
 
-def _committed(folder: Path) -> dict[int, dict]:
+def _committed_blocks(place: Place) -> list[int]:
+    """The numbers of all committed blocks, rising."""
+    found = [name.partition(".") for name in place.names(MARKERS)]
+    return sorted(int(number) for number, _, kind in found if number.isdigit() and kind == "json")
+
+
+def _committed(place: Place) -> dict[int, dict]:
     """The markers of all committed blocks, by rising block."""
     markers = {}
-    for path in sorted((folder / MARKERS).glob("[0-9]*.json")):
+    for block in _committed_blocks(place):
         try:
-            markers[int(path.stem)] = json.loads(path.read_text())
+            markers[block] = json.loads(place.read(_marker(block)) or b"")
         except ValueError as error:
-            raise ValueError(f"{path} is damaged ({error}); delete it, and its block is made anew") from error
+            raise ValueError(
+                f"{place}/{_marker(block)} is damaged ({error}); delete it, and its block is made anew"
+            ) from error
     return markers
 
 
-def _attributes(folder: Path) -> dict[str, Any]:
-    path = folder / GROUP_FILE
+def _attributes(place: Place) -> dict[str, Any] | None:
+    """What the file of the group says, or None if there is none."""
+    data = place.read(GROUP_FILE)
     try:
-        return json.loads(path.read_text())["attributes"]
+        return None if data is None else json.loads(data)["attributes"]
     except (ValueError, KeyError) as error:
-        raise ValueError(f"{path} is damaged ({error}): restore it, or delete {folder} and collect again") from error
+        raise ValueError(
+            f"{place}/{GROUP_FILE} is damaged ({error}): restore it, or delete {place} and collect again"
+        ) from error
 
 
-def _write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
+def _write_group(place: Place, name: str, attributes: Mapping[str, Any]) -> None:
     group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-    run_log.atomic_write(folder / GROUP_FILE, run_log.to_json(group, indent=1))
+    place.write(name, run_log.to_json(group, indent=1))
 
 
 def _block_file(name: str, column: Column, block: int) -> str:
@@ -280,20 +379,14 @@ def _array_metadata(layout: Layout, column: Column) -> dict[str, Any]:
     }
 
 
-def _refuse_unusable(folder: Path) -> None:
-    """TensorStore takes a backslash for a slash, so its files would lie elsewhere, and knows no name but text."""
-    path = str(folder.resolve())
-    if "\\" in path or any("\udc80" <= letter <= "\udcff" for letter in path):
-        raise ValueError(f"a dataset cannot be in {path!a}: choose a path of UTF-8 text without a backslash")
-
-
-def _open_array(folder: Path, name: str, new: dict[str, Any] | None = None) -> tensorstore.TensorStore:
+def _open_array(place: Place, name: str, new: dict[str, Any] | None = None) -> tensorstore.TensorStore:
     """Opens an array, or with the metadata of a `new` one makes it."""
-    _refuse_unusable(folder)
-    # Resolved, for TensorStore takes no path with `..` in it.
-    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{(folder / name).resolve()}/"}}
+    spec = {"driver": "zarr3", "kvstore": place.kvstore(name)}
     # A chunk of zeros is stored too: then every file of a committed block exists, and one that does not was lost.
     spec["store_data_equal_to_fill_value"] = True
     if new is None:
         return tensorstore.open(spec, open=True).result()
-    return tensorstore.open(spec | {"metadata": new}, create=True, delete_existing=True).result()
+    if isinstance(place, Folder):
+        return tensorstore.open(spec | {"metadata": new}, create=True, delete_existing=True).result()
+    # Another writer may be making it as well, and has perhaps written in it already.
+    return tensorstore.open(spec | {"metadata": new}, create=True, open=True).result()

@@ -34,7 +34,8 @@ class Recording:
     q: jax.Array  # (S, L, n) int16 in units of RESOLUTION, or float rad
     target: jax.Array  # (S, L, n) likewise: the target in force when q was read
     mode: jax.Array  # (S, L) uint8
-    index: jax.Array  # (m, 2) int32: stream, row
+    index: jax.Array  # (m, 2) int32: stream, row; what stands behind the first `count` is not drawn
+    count: jax.Array  # () int32
 
 
 def recording(columns: Mapping[str, np.ndarray], history: int, horizon: int, drop_rows: int) -> Recording:
@@ -48,7 +49,8 @@ def recording(columns: Mapping[str, np.ndarray], history: int, horizon: int, dro
             f"no window of {history + horizon} rows fits these {columns['flags'].shape} streams and rows without its "
             f"episode's end or the {drop_rows} rows before a drop: record longer, or with an expert that drops less"
         )
-    return Recording(*(jnp.asarray(columns[name]) for name in ("q", "target", "mode")), jnp.asarray(index))
+    arrays = (*(columns[name] for name in ("q", "target", "mode")), index, np.int32(len(index)))
+    return Recording(*map(jnp.asarray, arrays))
 
 
 def condition(hand: Hand, q: jax.Array, target: jax.Array) -> jax.Array:
@@ -109,7 +111,7 @@ def draw(
     """
     key_rows, key_noise, key_offset = jax.random.split(key, 3)
     joints = recording.q.shape[-1]
-    chosen = recording.index[jax.random.randint(key_rows, (batch,), 0, len(recording.index))]
+    chosen = recording.index[jax.random.randint(key_rows, (batch,), 0, recording.count)]
     noise = reading_noise * jax.random.normal(key_noise, (batch, history, joints))
     noise += reading_offset * jax.random.normal(key_offset, (batch, 1, joints))
     return jax.vmap(lambda at, shake: cut(hand, recording, at, history, horizon, shake))(chosen, noise)

@@ -3,6 +3,10 @@
 #
 #   sbatch --nodes=4 experiments/cluster/slurm.sh anygrasp_ppo runs/paper --config.seed=1
 #
+#   sbatch --array=0-7 --nodes=1 experiments/cluster/slurm.sh collect_dataset runs/paper
+#   sbatch --nodes=4 experiments/cluster/slurm.sh train_controller runs/paper
+#
+# Recordings are made by any number of jobs at once. The number of GPUs must divide --config.shards of train_controller.
 # First the stage, then the run folder (on a file system that all hosts share), then any --config.key=value.
 # Submitted again, or requeued after a preemption, it continues where it stopped.
 #SBATCH --job-name=dexgen

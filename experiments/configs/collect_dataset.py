@@ -37,7 +37,7 @@ NEIGHBOURS = {"smoke": 8, "laptop": 6, "shipped": 6}  # goals to draw from; few 
 def get_config(size: str = "laptop") -> ConfigDict:
     """The settings of one size."""
     config = ConfigDict()
-    config.run_dir = "runs/dataset"  # folder of the run; the recordings go to its dataset/
+    config.run_dir = "runs/dataset"  # folder of the run
     config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0
     config.tasks = ("anygrasp",)  # what is recorded: block i is of the i-th, round and round; see the script
@@ -45,6 +45,9 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.grasps = "run"  # run, shipped or a folder
     config.objects = ""  # a set of the catalogue or object names with commas
     config.engine = "auto"  # physics backend: auto, native, mjx or warp
+    config.dataset = "run"  # where the recordings go: run, a folder, or an address such as s3://bucket/recordings
+    config.writer = 0  # in a bucket: which of the writers this is, from 0; in a folder they share blocks out themselves
+    config.writers = 1  # in a bucket: how many there are, each with a number of its own
     config.threads = 0  # of the native backend; 0 is all cores
     config.drop_seconds = 2.0  # s before a drop that do not count as kept in the result (nothing is deleted)
     config.update(SIZES[size])

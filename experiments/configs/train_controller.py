@@ -36,7 +36,7 @@ SIZES = {
     "smoke": dict(steps_per_call=50, checkpoint_every=100, held_out_windows=256),
     "laptop": dict(steps_per_call=100, checkpoint_every=1000, held_out_windows=2048),
     "shipped": dict(steps_per_call=100, checkpoint_every=1000, held_out_windows=2048),
-    "gpu": dict(steps_per_call=200, checkpoint_every=10_000, held_out_windows=8192),
+    "gpu": dict(steps_per_call=200, checkpoint_every=10_000, held_out_windows=8192, shards=64, memory_gb=40.0),
 }
 
 
@@ -46,10 +46,13 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.run_dir = f"runs/{size}"  # folder of the run; the controller goes to its controller/
     config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0  # of initial weights, drawn windows and held-out streams
-    config.dataset = "run"  # the recordings: run or a folder
+    config.dataset = "run"  # the recordings: run, a folder, or an address such as s3://bucket/recordings
+    config.also = ""  # recordings to learn from besides, such as an imported log: a folder or an address
     config.drop_seconds = 2.0  # s, rows this close before a drop are not learned (paper)
     config.held_out = 0.05  # share of the streams kept for the errors in the result
     config.take_new_streams = False  # a run that goes on learns from streams that came since; held-out ones stay
+    config.shards = 8  # parts of the recordings, drawn from evenly: a multiple of the devices, a divisor of the batch
+    config.memory_gb = 4.0  # GB of recordings on the devices of a process; a larger set streams through as much
     config.steps_per_call = 0  # gradient steps per jitted call and metrics line
     config.checkpoint_every = 0  # steps
     config.fit_windows = 8192  # windows that the normaliser is fitted to
@@ -57,6 +60,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.update(SIZES[size])
     config.model = {name: value for name, value in fill(Model(), MODEL[size]).items() if name not in OF_DATASET}
     config.recipe = recipe = ConfigDict(RECIPE[size])  # fields of training.Recipe
+    recipe.compute = "float32"  # or bfloat16: what the networks calculate in; parameters stay float32
     recipe.weight_decay = 1e-4  # of AdamW
     recipe.reading_noise = 0.025  # rad, white noise added to the joint readings the networks see (paper, table III)
     recipe.reading_offset = 0.005  # rad, likewise, the same in all rows of a window (paper, table III: per episode)

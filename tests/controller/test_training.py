@@ -57,18 +57,6 @@ def test_the_average_follows_the_parameters(tiny, recording, statistics):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.average, expected)
 
 
-def test_devices_agree_and_each_draws_its_own_windows(tiny, recording, statistics):
-    state = training.initial_state(tiny, RECIPE, KEY)
-    step = lambda _: training.train_step(tiny, RECIPE, state, recording, statistics, KEY, "data")[0]
-    together = jax.jit(jax.vmap(step, axis_name="data"))(np.arange(2)).parameters
-    first, second = (jax.tree.map(lambda x, i=i: x[i], together) for i in range(2))
-    _assert_equal(first, second)
-    # Without keys of their own, both would take exactly the step of a single device.
-    alone, _ = _train(tiny, recording, statistics, [1])
-    apart = jax.tree.map(lambda x, y: np.abs(x - y).max(), first, alone.parameters)
-    assert max(jax.tree.leaves(apart)) > 1e-5
-
-
 def test_a_loss_that_is_not_a_number_stops_with_the_steps_between_which_it_appeared():
     training.check_finite({"denoising": 0.5}, 0, 100)
     with pytest.raises(FloatingPointError, match="between steps 100 and 200: {'denoising': nan}.*learning_rate"):

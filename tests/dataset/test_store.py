@@ -1,13 +1,8 @@
 import dataclasses
 import json
 import os
-import signal
-import sys
-import textwrap
-import time
 
 import numpy as np
-import processes
 import pytest
 
 from dexgen_jax.dataset import store
@@ -81,37 +76,6 @@ def test_blocks_without_a_marker_are_never_read(tmp_path):
     assert writer.missing() == [1]
     writer.write(1, _block(1))
     np.testing.assert_array_equal(store.open_dataset(tmp_path).read(["q"], slice(4, 8))["q"], _block(1)["q"])
-
-
-def test_a_writer_killed_at_any_moment_leaves_only_whole_blocks(tmp_path):
-    script = textwrap.dedent("""
-        import sys
-        import numpy as np
-        from dexgen_jax.dataset import store
-        from dexgen_jax.hand import allegro
-        layout = store.Layout(blocks=100000, streams=16, rows=50)
-        hand = allegro.load()
-        writer = store.create(sys.argv[1], hand, layout, {})
-        for block in writer.missing():
-            value = block % 199
-            writer.write(block, {
-                name: np.full((16, 50, *c.shape), value, c.dtype)
-                for name, c in store.columns(hand).items()
-            })
-    """)
-    for _ in range(2):
-        before = len(list((tmp_path / "committed").glob("*.json")))
-        with processes.started([sys.executable, "-c", script, str(tmp_path)]) as process:
-            while len(list((tmp_path / "committed").glob("*.json"))) < before + 5:
-                assert process.poll() is None
-                time.sleep(0.01)
-            process.send_signal(signal.SIGKILL)
-        dataset = store.open_dataset(tmp_path)
-        assert dataset.blocks == tuple(range(len(dataset.blocks))) and len(dataset.blocks) >= before + 5
-        expected = np.repeat(np.arange(len(dataset.blocks)) % 199, 16)
-        for values in dataset.read(["q", "flags", "privileged/touch"]).values():
-            flat = values.reshape(len(values), -1)
-            np.testing.assert_array_equal(flat, np.broadcast_to(expected[:, None], flat.shape))
 
 
 def test_a_create_that_was_killed_can_be_repeated_with_another_layout(tmp_path):
@@ -221,3 +185,19 @@ def test_a_folder_that_the_storage_would_misread_is_refused(tmp_path):
         with pytest.raises(ValueError, match="choose a path of UTF-8 text without a backslash"):
             _write(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_datasets_of_one_layout_are_read_as_one(tmp_path):
+    _write(tmp_path / "a", blocks=(0, 2))
+    _write(tmp_path / "b", blocks=(1,))
+    a, b = (store.open_dataset(tmp_path / name) for name in "ab")
+    both = store.join(a, b)
+    assert both.blocks == (0, 2, 4) and both.num_streams == 12 and both.layout.blocks == 6
+    expected = np.concatenate([_block(i)["q"] for i in (0, 2, 1)])
+    np.testing.assert_array_equal(both.read(["q"])["q"], expected)
+    for part in (slice(1, 3), slice(6, 11), slice(8, 12), slice(3, 3)):
+        np.testing.assert_array_equal(both.read(["q"], part)["q"], expected[part])
+    writer = store.create(tmp_path / "c", HAND, dataclasses.replace(LAYOUT, rows=9), MADE)
+    writer.write(0, _block(0, writer.layout))
+    with pytest.raises(ValueError, match="c and .*a cannot be read as one: the rows of a stream is 9, and 6 in the o"):
+        store.join(a, store.open_dataset(tmp_path / "c"))

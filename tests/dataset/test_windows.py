@@ -19,7 +19,8 @@ def _recording(streams=3, rows=40, seed=0):
     flags[:, 0] = store.FIRST
     mode = np.broadcast_to(np.arange(streams)[:, None], (streams, rows)).astype(np.uint8)
     index = windows.valid_index(flags, H, T, 5)
-    return windows.Recording(*(jnp.asarray(a) for a in (q.astype(np.float32), target.astype(np.float32), mode, index)))
+    arrays = q.astype(np.float32), target.astype(np.float32), mode, index, np.int32(len(index))
+    return windows.Recording(*map(jnp.asarray, arrays))
 
 
 def test_condition_is_tips_joints_targets_and_errors():

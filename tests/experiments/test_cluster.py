@@ -50,7 +50,7 @@ def run(config, log):
     return {"processes": jax.process_count(), "steps": checkpoints.steps(), "devices": envs}
 
 if __name__ == "__main__":
-    launch.main(run)
+    launch.main(run, several=True)
 """
 CONFIG = """
 from ml_collections import ConfigDict

@@ -1,0 +1,63 @@
+"""What a dataset holds, counted block by block: a large one is never in memory as a whole."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dexgen_jax.dataset import store, windows
+
+EVENTS = {
+    "drops": store.DROP, "goals": store.SUCCESS, "invalid": store.INVALID, "disturbed": store.PERTURBED,
+    "episodes": store.FIRST, "cut_off": store.TRUNCATED,
+}  # fmt: skip
+
+
+def describe(dataset: store.Dataset, drop_seconds: float, modes: Sequence[str]) -> dict[str, Any]:
+    """Hours, drops, goals, shares of modes and objects, size and provenance of a dataset.
+
+    `kept` is the share of rows outside the last `drop_seconds` [s] before a drop, `modes` are the names of the numbers
+    in the column mode. `bytes_per_transition` is what lies on disk, and not known in a bucket.
+    """
+    hertz = dataset.attributes.get("control_hz", 10.0)
+    objects = list(dataset.attributes.get("objects", []))
+    counts = dict.fromkeys((*EVENTS, "kept"), 0)
+    of_modes, of_objects = np.zeros(len(modes), int), np.zeros(max(len(objects), 1), int)
+    low, high = [], []
+    for start in range(0, dataset.num_streams, dataset.layout.streams):
+        names = ["flags", "mode", "q", "privileged/object_index"]
+        block = dataset.read(names, slice(start, start + dataset.layout.streams))
+        for name, bit in EVENTS.items():
+            counts[name] += int(np.count_nonzero(block["flags"] & bit))
+        counts["kept"] += len(windows.valid_index(block["flags"], 1, 1, round(drop_seconds * hertz)))
+        of_modes += np.bincount(block["mode"].ravel(), minlength=len(modes))
+        of_objects += np.bincount(block["privileged/object_index"].ravel(), minlength=len(of_objects))
+        low.append(block["q"].min((0, 1)))
+        high.append(block["q"].max((0, 1)))
+    rows = dataset.num_streams * dataset.num_rows
+    return {
+        "transitions": rows, "hours": rows / hertz / 3600, **counts, "kept": counts["kept"] / rows,
+        "disturbed": counts["disturbed"] / rows, "seconds_per_drop": rows / hertz / max(counts["drops"], 1),
+        "modes": _shares(modes, of_modes), "objects": _shares(objects, of_objects) if objects else {},
+        "joints_rad": {
+            name: [round(float(end * store.RESOLUTION), 4) for end in ends]
+            for name, *ends in zip(dataset.attributes["joint_names"], np.min(low, 0), np.max(high, 0), strict=True)
+        },
+        "blocks": len(dataset.blocks), "missing_blocks": dataset.layout.blocks - len(dataset.blocks),
+        **_sizes(dataset, rows),
+        "provenance": {name: dataset.attributes.get(name) for name in ("hand", "dexgen_jax", "made")},
+    }  # fmt: skip
+
+
+def _shares(names: Sequence[str], counts: np.ndarray) -> dict[str, float]:
+    return {name: count / counts.sum() for name, count in zip(names, counts.tolist(), strict=True) if count}
+
+
+def _sizes(dataset: store.Dataset, rows: int) -> dict[str, float | None]:
+    """Bytes of a row on disk: of all columns, and of those that any hand has."""
+    files = [item for marker in dataset.markers.values() for item in marker["files"].items()]
+    if any(size is None for _, size in files):
+        return {"bytes_per_transition": None, "bytes_per_transition_without_privileged": None}
+    bare = sum(size for name, size in files if not name.startswith("privileged/"))
+    total = sum(size for _, size in files)
+    return {"bytes_per_transition": total / rows, "bytes_per_transition_without_privileged": bare / rows}
