@@ -1,8 +1,8 @@
 """What evaluate_assist.py leaves in its folder, so that a killed run continues, and what the report takes from a run.
 
-    evaluation/rows.jsonl     one line per finished row
-    evaluation/traces/        the first seconds of a few environments of each row: what films are made of
-    evaluation/films/         mp4
+evaluation/rows.jsonl     one line per finished row
+evaluation/traces/        the first seconds of a few environments of each row: what films are made of
+evaluation/films/         mp4
 """
 
 import json

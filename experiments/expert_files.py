@@ -50,9 +50,7 @@ def load_task(task: str, config: ConfigDict) -> tuple[registry.Env, Callable, Co
         return build_env(config), free_motion.follow, config
     expert, config = load_expert(config)
     if expert.task != task:
-        raise ValueError(
-            f"the expert {config.expert!r} masters {expert.task}, not {task}: name another"
-        )
+        raise ValueError(f"the expert {config.expert!r} masters {expert.task}, not {task}: name another")
     return build_env(config), expert.act, config
 
 

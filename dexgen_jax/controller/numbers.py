@@ -44,4 +44,3 @@ def place(value: Any, choices: Collection[str], name: str) -> int:
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"unknown {name} {value!r:.40}; there is {', '.join(choices)}")
     return list(choices).index(value)
-

@@ -37,9 +37,7 @@ def options(sizes: Mapping[str, int] | None = None) -> dict[str, Field]:
     return {name: field for name, field in fields.of(TickInput, sizes).items() if field.default is not None}
 
 
-def read(
-    said: Mapping[str, Any], known: Mapping[str, Field], lists: Mapping[str, tuple[str, ...]]
-) -> dict[str, Any]:
+def read(said: Mapping[str, Any], known: Mapping[str, Field], lists: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """Returns all `known` options as the tick takes them: what a host `said`, checked, else the defaults."""
     if unknown := set(said) - set(known):
         raise TypeError(f"a tick has no option {min(unknown)!r}; there is {', '.join(known)}")

@@ -28,8 +28,9 @@ class Behaviour:
     noise_share: float = 0.25  # of the rows of a disturbed stream have noise
 
 
-def record(env: Env, policy: Policy, behaviour: Behaviour, key: jax.Array, streams: int, rows: int,
-           mode: int = 0) -> dict[str, jax.Array]:
+def record(
+    env: Env, policy: Policy, behaviour: Behaviour, key: jax.Array, streams: int, rows: int, mode: int = 0
+) -> dict[str, jax.Array]:
     """Runs `streams` environments for `rows` control steps; returns arrays (rows, streams, ...) by column name.
 
     `policy(obs, key)` acts on the whole batch. Row t holds what was read before the action of row t; joints are in rad.

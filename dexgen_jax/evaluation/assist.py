@@ -104,9 +104,18 @@ class Trace:
     done: jax.Array
 
 
-def simulate(env: Env, policy: Policy, operator: Operator, key: jax.Array, num_envs: int, steps: int, num_traced: int,
-             helper: Helper | None = None, strength: jax.Array | float = 0.0,
-             sensor: str = "reading") -> tuple[Tally, Trace]:
+def simulate(
+    env: Env,
+    policy: Policy,
+    operator: Operator,
+    key: jax.Array,
+    num_envs: int,
+    steps: int,
+    num_traced: int,
+    helper: Helper | None = None,
+    strength: jax.Array | float = 0.0,
+    sensor: str = "reading",
+) -> tuple[Tally, Trace]:
     """Runs one row: `operator` spoils `policy` (batched) in `num_envs` environments for `steps` control steps.
 
     With `helper` the operator's action only commands: joint targets as they would become, which the helper turns into

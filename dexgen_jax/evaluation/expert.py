@@ -109,9 +109,7 @@ def _turning(state: State, reached: State) -> jax.Array:
     return reached.metrics["turned"] * CONTROL_HZ / jnp.abs(state.info["command"])
 
 
-def summarise(
-    events: Events, object_names: Sequence[str], tolerances: Sequence[float] | None = None
-) -> dict[str, Any]:
+def summarise(events: Events, object_names: Sequence[str], tolerances: Sequence[float] | None = None) -> dict[str, Any]:
     """One policy's figures, plain values, with 95% intervals; groups in which nothing happened are left out.
 
     `tolerances` (3,) [m, rad, rad rms] are those of the task's goals, if they are held places.

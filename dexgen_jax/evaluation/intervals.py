@@ -38,8 +38,9 @@ def hold_time(drops: int, seconds: float, confidence: float = 0.95) -> Estimate:
     return Estimate(invert(inverse.value), invert(inverse.high), invert(inverse.low))
 
 
-def hold_time_ratio(drops: int, seconds: float, reference_drops: int, reference_seconds: float,
-                    confidence: float = 0.95) -> Estimate:
+def hold_time_ratio(
+    drops: int, seconds: float, reference_drops: int, reference_seconds: float, confidence: float = 0.95
+) -> Estimate:
     """How many times longer the object is held than in the reference, with an exact interval.
 
     Given the total of both counts, the number of reference drops is binomial, its odds the wanted ratio times the

@@ -6,8 +6,13 @@ import jax.numpy as jnp
 
 
 def generalized_advantages(
-    rewards: jax.Array, values: jax.Array, next_values: jax.Array, termination: jax.Array, truncation: jax.Array,
-    discount: float, trace: float,
+    rewards: jax.Array,
+    values: jax.Array,
+    next_values: jax.Array,
+    termination: jax.Array,
+    truncation: jax.Array,
+    discount: float,
+    trace: float,
 ) -> tuple[jax.Array, jax.Array]:
     """Returns advantages (T,) and value targets (T,) of one environment's time line.
 

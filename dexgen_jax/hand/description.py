@@ -71,8 +71,9 @@ class Hand:
         return len(self.keypoint_names)
 
 
-def describe(name: str, spec: Callable[[], mujoco.MjSpec], fingers: tuple[str, ...], tip_radius: float,
-             prior: GraspPrior) -> Hand:
+def describe(
+    name: str, spec: Callable[[], mujoco.MjSpec], fingers: tuple[str, ...], tip_radius: float, prior: GraspPrior
+) -> Hand:
     """Compiles the hand once and reads off what the project needs to know of it.
 
     The spec must hold limited hinges at their bodies' origins, one position actuator per hinge, in joint order and with

@@ -51,8 +51,15 @@ class Camera:
 CAMERA = Camera()
 
 
-def render(model: mujoco.MjModel | Sequence[mujoco.MjModel], qpos: np.ndarray, width: int = 320, height: int = 240,
-           camera: Camera = CAMERA, goal: np.ndarray | None = None, supersample: int = 2) -> np.ndarray:
+def render(
+    model: mujoco.MjModel | Sequence[mujoco.MjModel],
+    qpos: np.ndarray,
+    width: int = 320,
+    height: int = 240,
+    camera: Camera = CAMERA,
+    goal: np.ndarray | None = None,
+    supersample: int = 2,
+) -> np.ndarray:
     """Draws states `qpos` (frames, nq) of one model, or a model per frame; returns uint8 (frames, height, width, 3).
 
     The body with a free joint is the object. `goal` (frames, 7) [m, w x y z] draws the object once more, as a ghost

@@ -12,7 +12,13 @@ MIDDLE = ((HAND.lower + HAND.upper) / 2).astype(np.float32)
 CONTRACT = contract.describe_tick(Model(modes=("default", "free_motion")))
 TOKEN = "open sesame, open sesame"
 DIAGNOSTICS = Diagnostics(
-    motion=np.zeros((2, 8, 3)), distance=0.25, overruled=0.5, spread=0.0, alpha=1.0, strength=0.1, doubt=0.001,
+    motion=np.zeros((2, 8, 3)),
+    distance=0.25,
+    overruled=0.5,
+    spread=0.0,
+    alpha=1.0,
+    strength=0.1,
+    doubt=0.001,
     events=33,
 )
 

@@ -78,9 +78,7 @@ def results(run_dir: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in run_dir.glob("*/result.json")}
 
 
-@pytest.fixture(
-    scope="module", params=[("expert",), pytest.param(tuple(FIRST_TRACES), marks=pytest.mark.slow)]
-)
+@pytest.fixture(scope="module", params=[("expert",), pytest.param(tuple(FIRST_TRACES), marks=pytest.mark.slow)])
 def finished(request, tmp_path_factory) -> tuple[Path, dict]:
     """A run folder that was killed in some stages and then finished, and what the last call printed last."""
     run_dir = tmp_path_factory.mktemp("smoke")
