@@ -40,7 +40,7 @@ def programs(env: Env, actor_critic: networks.ActorCritic, config: ppo.PPOConfig
     std = float(np.exp(actor_critic.config.log_std[0]))
 
     def scan(step: Callable, begin, key: jax.Array):
-        return jax.lax.scan(lambda now, k: (step(now, k), None), begin, jax.random.split(key, config.horizon))[0]
+        return jax.lax.scan(lambda now, k: (step(now, k), None), begin, jax.random.split(key, config.unroll_length))[0]
 
     def physics(state: ppo.TrainState):
         info = state.env.info
@@ -56,7 +56,7 @@ def programs(env: Env, actor_critic: networks.ActorCritic, config: ppo.PPOConfig
 
     def roll(state: ppo.TrainState) -> tuple[State, rollout.Transition]:
         policy = lambda obs, key: actor_critic.policy(state.params, state.stats, obs).sample(key)
-        return rollout.rollout(env, policy, state.env, state.key, config.horizon)
+        return rollout.rollout(env, policy, state.env, state.key, config.unroll_length)
 
     learn = lambda state, steps: ppo.learn(actor_critic, config, state, steps, state.key)
     train = lambda state: ppo.iteration(env, actor_critic, config, state)
@@ -87,7 +87,7 @@ def measure(env: Env, actor_critic: networks.ActorCritic, config: ppo.PPOConfig,
             table[name].append(seconds(run[name], *arguments[name]))
         print(f"round {number + 1}:", {name: round(rows[-1][0], 3) for name, rows in table.items()}, flush=True)
     wall, cpu = ({name: np.array(rows)[:, i] for name, rows in table.items()} for i in (0, 1))
-    steps = config.num_envs * config.horizon
+    steps = config.num_envs * config.unroll_length
     return {
         "steps_per_second": steps / wall["training"].min(),
         "bare_steps_per_second": steps / wall["bare"].min(),
@@ -105,13 +105,14 @@ def brax_ppo(env: Env, config: ppo.PPOConfig) -> str | float:
     """Control steps/s of brax's own PPO on the same environment, or why there are none."""
     from brax.training.agents.ppo import train as brax_train
 
-    steps = 4 * config.num_envs * config.horizon
+    steps = 4 * config.num_envs * config.unroll_length
     try:
         begin = time.perf_counter()
         brax_train.train(
-            env, steps, num_envs=config.num_envs, episode_length=env.config.episode_steps, unroll_length=config.horizon,
-            batch_size=config.num_envs // config.minibatches, num_minibatches=config.minibatches, num_evals=0,
-            num_updates_per_batch=config.epochs, normalize_observations=True, run_evals=False,
+            env, steps, num_envs=config.num_envs, episode_length=env.config.episode_steps,
+            unroll_length=config.unroll_length, batch_size=config.num_envs // config.minibatches,
+            num_minibatches=config.minibatches, num_evals=0, num_updates_per_batch=config.epochs,
+            normalize_observations=True, run_evals=False,
         )  # fmt: skip
         return steps / (time.perf_counter() - begin)
     except (AttributeError, TypeError) as error:  # what brax 0.14.2 raises on jax >= 0.10
@@ -125,7 +126,7 @@ def after_equal_transitions(
 
     Goals are counted in the last fifth. The first iteration of each, which compiles, is not timed.
     """
-    per_iteration = config.num_envs * config.horizon
+    per_iteration = config.num_envs * config.unroll_length
     iterations = max(math.ceil(transitions / per_iteration), 2)
     last = max(iterations // 5, 1)
 
@@ -151,7 +152,7 @@ def after_equal_transitions(
     ppo_torch.learn(runner, 1)
     begun = time.perf_counter()
     ppo_torch.learn(runner, iterations - 1)
-    found["rsl_rl"] = row(begun, environments.goals[-last * config.horizon :])
+    found["rsl_rl"] = row(begun, environments.goals[-last * config.unroll_length :])
     return found
 
 
@@ -175,7 +176,7 @@ def main() -> None:
     actor_critic = networks.ActorCritic(shape, env.action_size)
     result = measure(env, actor_critic, learning, args.rounds)
     result = {name: round(float(value), 3) for name, value in result.items()}
-    result |= {"engine": env.backend, "envs": args.num_envs, "horizon": learning.horizon}
+    result |= {"engine": env.backend, "envs": args.num_envs, "unroll_length": learning.unroll_length}
     result["brax"] = brax_ppo(env, learning)
     if args.transitions:
         result["after_equal_transitions"] = after_equal_transitions(env, actor_critic, learning, args.transitions)

@@ -58,12 +58,12 @@ def settings(shape: NetworkConfig, config: PPOConfig) -> dict:
     start, *bounds = (math.exp(value) for value in shape.log_std)
     noise = {"class_name": "GaussianDistribution", "init_std": start, "std_range": tuple(bounds), "std_type": "log"}
     return {
-        "num_steps_per_env": config.horizon, "save_interval": 10**9,
+        "num_steps_per_env": config.unroll_length, "save_interval": 10**9,
         "obs_groups": {"actor": ["state"], "critic": ["privileged_state"]},
         "actor": {**widths(shape.actor), "distribution_cfg": noise}, "critic": widths(shape.critic),
         "algorithm": {
             "class_name": "PPO", "num_learning_epochs": config.epochs, "num_mini_batches": config.minibatches,
-            "clip_param": config.clip, "gamma": config.discount, "lam": config.trace,
+            "clip_param": config.clip, "gamma": config.discount, "lam": config.gae_lambda,
             "value_loss_coef": config.value_cost, "entropy_coef": config.entropy_cost,
             "learning_rate": config.learning_rate, "schedule": "adaptive", "desired_kl": config.target_kl,
             "max_grad_norm": config.gradient_norm, "use_clipped_value_loss": False,

@@ -40,7 +40,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     state = checkpoints.restore(loop.template) if done else loop.create(jax.random.PRNGKey(config.seed))
     if config.start_from != "none" and not done:
         state = training.start_from(state, artefacts.expert(config, config.start_from))
-    per_iteration = settings.num_envs * settings.horizon
+    per_iteration = settings.num_envs * settings.unroll_length
     with log.progress("training expert", config.iterations * per_iteration, "steps", done * per_iteration) as bar:
         waiting = []
         for iteration in range(done + 1, config.iterations + 1):

@@ -2,7 +2,7 @@
 
 Reproduces: nothing of the paper, which shows no expert by itself; the figures are what its experts must have been.
 Time: about 2 minutes for each set of objects on 2 cores (`:laptop`, 256 environments x 60 s, four policies).
-Expected: several times the goals a minute of the best yardstick on `train`, at least half of it on `held_out`.
+Expected: several times the goals a minute of the best baseline on `train`, at least half of it on `held_out`.
 Command: python experiments/evaluate_expert.py --config=experiments/configs/evaluate_expert.py:laptop
 """
 

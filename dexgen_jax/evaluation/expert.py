@@ -165,8 +165,8 @@ def _row(events: Events, group: np.ndarray) -> dict[str, Any]:
 
 
 def compare(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The expert's goals a minute over those of the best yardstick, and whether their intervals are apart."""
+    """The expert's goals a minute over those of the best baseline, and whether their intervals are apart."""
     best = max((name for name in rows if name != "expert"), key=lambda name: rows[name]["goals_per_minute"]["value"])
     own, other = rows["expert"]["goals_per_minute"], rows[best]["goals_per_minute"]
     ratio = own["value"] / other["value"] if other["value"] > 0 else float("inf")
-    return {"best_yardstick": best, "goals_over_best": ratio, "intervals_apart": own["low"] > other["high"]}
+    return {"best_baseline": best, "goals_over_best": ratio, "intervals_apart": own["low"] > other["high"]}

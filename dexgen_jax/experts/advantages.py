@@ -12,7 +12,7 @@ def generalized_advantages(
     termination: jax.Array,
     truncation: jax.Array,
     discount: float,
-    trace: float,
+    gae_lambda: float,
 ) -> tuple[jax.Array, jax.Array]:
     """Returns advantages (T,) and value targets (T,) of one environment's time line.
 
@@ -26,7 +26,7 @@ def generalized_advantages(
 
     def back(carry: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         change, alive = now
-        advantage = change + discount * trace * alive * carry
+        advantage = change + discount * gae_lambda * alive * carry
         return advantage, advantage
 
     _, advantages = jax.lax.scan(back, jnp.zeros_like(delta[0]), (delta, going_on), reverse=True)

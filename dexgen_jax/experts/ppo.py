@@ -22,10 +22,10 @@ from dexgen_jax.experts.networks import ActorCritic, Gaussian, RunningStats
 
 @dataclasses.dataclass(frozen=True)
 class PPOConfig:
-    """Hyperparameters; the paper's where it states them (clip, discount, trace)."""
+    """Hyperparameters; the paper's where it states them (clip, discount, gae_lambda)."""
 
     num_envs: int = 2048  # environments; in `iteration` those of one device
-    horizon: int = 16  # control steps between updates
+    unroll_length: int = 16  # control steps between updates
     epochs: int = 4
     minibatches: int = 4
     learning_rate: float = 5e-4  # of the actor at first; the divergence moves it
@@ -34,7 +34,7 @@ class PPOConfig:
     critic_learning_rate: float = 1e-3  # fixed: no divergence bounds the critic
     critic_first: int = 0  # iterations at the start in which only the critic learns: a new one misleads a good actor
     discount: float = 0.99
-    trace: float = 0.95
+    gae_lambda: float = 0.95
     clip: float = 0.2
     value_cost: float = 1.0
     entropy_cost: float = 0.0
@@ -42,9 +42,10 @@ class PPOConfig:
     reward_scale: float = 0.1  # keeps returns near 1, so that the critic's loss does not drown the actor's
 
     def __post_init__(self):
-        if self.num_envs * self.horizon % self.minibatches:
+        if self.num_envs * self.unroll_length % self.minibatches:
             raise ValueError(
-                f"{self.num_envs} environments x {self.horizon} steps do not divide into {self.minibatches} minibatches"
+                f"{self.num_envs} environments x {self.unroll_length} steps do not divide into "
+                f"{self.minibatches} minibatches"
             )
 
 
@@ -97,7 +98,7 @@ def iteration(
     if axis_name is not None:  # each device sees other noise but shuffles alike
         key_roll = jax.random.fold_in(key_roll, jax.lax.axis_index(axis_name))
     policy = lambda obs, key: networks.policy(state.params, state.stats, obs).sample(key)
-    env_state, steps = rollouts.rollout(env, policy, state.env, key_roll, config.horizon)
+    env_state, steps = rollouts.rollout(env, policy, state.env, key_roll, config.unroll_length)
 
     events = {name: value.mean() for name, value in steps.metrics.items()}
     if axis_name is not None:
@@ -159,7 +160,7 @@ def _prepare(
     values = networks.value(state.params, state.stats, steps.obs)
     next_values = networks.value(state.params, state.stats, steps.next_obs)
     advantages, targets = jax.vmap(
-        lambda *line: generalized_advantages(*line, config.discount, config.trace), in_axes=1, out_axes=1
+        lambda *line: generalized_advantages(*line, config.discount, config.gae_lambda), in_axes=1, out_axes=1
     )(config.reward_scale * steps.reward, values, next_values, steps.termination, steps.truncation)
     mean, square = advantages.mean(), (advantages**2).mean()
     if axis_name is not None:

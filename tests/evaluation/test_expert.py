@@ -1,4 +1,4 @@
-"""Laws: every event is counted once in each split, and the yardsticks do what their names say."""
+"""Laws: every event is counted once in each split, and the baselines do what their names say."""
 
 import types
 
@@ -43,7 +43,7 @@ def simulated(env, choices):
     return {name: jax.device_get(run(i)) for i, name in enumerate(choices)}
 
 
-def test_yardsticks_do_what_their_names_say(env, choices):
+def test_baselines_do_what_their_names_say(env, choices):
     state = jax.vmap(env.reset)(jax.random.split(jax.random.PRNGKey(0), ENVS))
     key = jax.random.PRNGKey(2)
     np.testing.assert_array_equal(choices["zero action"](state, key), 0)
@@ -139,10 +139,10 @@ def test_splits_add_up(simulated):
         np.testing.assert_allclose(sum(part["seconds"] for part in row[split].values()), row["seconds"])
 
 
-def test_the_comparison_is_with_the_best_yardstick():
+def test_the_comparison_is_with_the_best_baseline():
     estimate = lambda value: {"goals_per_minute": {"value": value, "low": 0.9 * value, "high": 1.1 * value}}
     rows = {"expert": estimate(6.0), "zero action": estimate(0.1), "random": estimate(1.2)}
     found = evaluation.compare(rows)
-    assert found["best_yardstick"] == "random" and found["intervals_apart"]
+    assert found["best_baseline"] == "random" and found["intervals_apart"]
     np.testing.assert_allclose(found["goals_over_best"], 5.0)
     assert not evaluation.compare(rows | {"random": estimate(5.9)})["intervals_apart"]

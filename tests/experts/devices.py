@@ -22,7 +22,7 @@ from dexgen_jax.physics import world as worlds
 
 ENV = Walk()
 MESH = jax.make_mesh((2,), ("data",), devices=jax.devices()[:2])
-CONFIG = ppo.PPOConfig(num_envs=8, horizon=4, epochs=2, minibatches=2)
+CONFIG = ppo.PPOConfig(num_envs=8, unroll_length=4, epochs=2, minibatches=2)
 NETWORKS = ActorCritic(NetworkConfig(actor=(8,), critic=(8,)), ENV.action_size)
 
 
@@ -91,7 +91,7 @@ def main():
 
     first, second = (jax.tree.map(lambda x, i=i: x[i], pmapped) for i in (0, 1))
     policy = lambda obs, key: NETWORKS.policy(start.params, start.stats, obs).sample(key)
-    _, steps = rollout.rollout(ENV, policy, start.env, jax.random.PRNGKey(2), CONFIG.horizon)
+    _, steps = rollout.rollout(ENV, policy, start.env, jax.random.PRNGKey(2), CONFIG.unroll_length)
     batch = jax.device_get((start, steps))  # on no device yet
     alone, by_two, by_four = (jax.device_get(learned(*batch, count)) for count in (1, 2, 4))
 

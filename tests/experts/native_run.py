@@ -21,7 +21,7 @@ from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics import engine as engines
 
-CONFIG = ppo.PPOConfig(num_envs=16, horizon=4, epochs=2, minibatches=2)
+CONFIG = ppo.PPOConfig(num_envs=16, unroll_length=4, epochs=2, minibatches=2)
 
 
 def postures(engine, count=32):

@@ -15,7 +15,7 @@ def _at(step):
 
 
 def test_a_line_without_an_end_by_hand():
-    # discount 0.9, trace 0.5. delta = r + 0.9 V' - V = [1.4, 0.1, 5.8, 4.7];
+    # discount 0.9, gae_lambda 0.5. delta = r + 0.9 V' - V = [1.4, 0.1, 5.8, 4.7];
     # A3 = 4.7, A2 = 5.8 + 0.45 A3 = 7.915, A1 = 0.1 + 0.45 A2 = 3.66175, A0 = 1.4 + 0.45 A1 = 3.0477875.
     advantages, targets = generalized_advantages(REWARDS, VALUES, NEXT, NONE, NONE, 0.9, 0.5)
     np.testing.assert_allclose(advantages, [3.0477875, 3.66175, 7.915, 4.7], rtol=1e-6)

@@ -9,7 +9,7 @@ from dexgen_jax.experts import ppo
 from dexgen_jax.experts.networks import ActorCritic, NetworkConfig
 
 ENV = Point()
-CONFIG = ppo.PPOConfig(num_envs=128, horizon=8, epochs=4, minibatches=4, learning_rate=2e-3, reward_scale=1.0)
+CONFIG = ppo.PPOConfig(num_envs=128, unroll_length=8, epochs=4, minibatches=4, learning_rate=2e-3, reward_scale=1.0)
 NETWORKS = ActorCritic(NetworkConfig(actor=(32, 32), critic=(32, 32), log_std=(-0.7, -4.0, 0.0)), ENV.action_size)
 
 

@@ -13,7 +13,7 @@ from dexgen_jax.experts import ppo, rollout
 from dexgen_jax.experts.networks import ActorCritic, Gaussian, NetworkConfig
 
 ENV = Walk()
-CONFIG = ppo.PPOConfig(num_envs=64, horizon=8, epochs=3, minibatches=4, learning_rate=2e-3)
+CONFIG = ppo.PPOConfig(num_envs=64, unroll_length=8, epochs=3, minibatches=4, learning_rate=2e-3)
 NETWORKS = ActorCritic(NetworkConfig(actor=(32,), critic=(32,), log_std=(-0.5, -3.0, 0.0)), ENV.action_size)
 
 
@@ -167,7 +167,7 @@ def test_a_metric_that_is_no_number_stops_the_run_and_is_named():
 
 def test_a_batch_that_cannot_be_shared_out_is_refused():
     with pytest.raises(ValueError, match="64 environments x 8 steps do not divide into 5 minibatches"):
-        ppo.PPOConfig(num_envs=64, horizon=8, minibatches=5)
+        ppo.PPOConfig(num_envs=64, unroll_length=8, minibatches=5)
 
 
 def test_an_observation_that_is_no_number_is_named(begin, learn):

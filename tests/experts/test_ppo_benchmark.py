@@ -16,7 +16,7 @@ from dexgen_jax.experts.ppo import PPOConfig
 
 pytestmark = pytest.mark.slow  # eight programs to compile
 
-CONFIG = PPOConfig(num_envs=16, horizon=4, epochs=2, minibatches=2)
+CONFIG = PPOConfig(num_envs=16, unroll_length=4, epochs=2, minibatches=2)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_rsl_rl_learns_on_the_same_environment(task):
     runner, environments = ppo_torch.begin(task[0], task[1].config, CONFIG)
     before = [weights.detach().clone() for weights in runner.alg.actor.parameters()]
     ppo_torch.learn(runner, 2)
-    assert len(environments.goals) == 2 * CONFIG.horizon
+    assert len(environments.goals) == 2 * CONFIG.unroll_length
     assert all((now != was).any() for now, was in zip(runner.alg.actor.parameters(), before, strict=True))
     seen = environments.get_observations()
     assert {name: seen[name].shape[1:] for name in seen.keys()} == task[0].observation_size

@@ -16,7 +16,7 @@ from dexgen_jax.experts import ppo, training
 from dexgen_jax.experts.networks import ActorCritic, Expert, NetworkConfig
 
 ENV = Walk()
-CONFIG = ppo.PPOConfig(num_envs=8, horizon=4, epochs=1, minibatches=2)
+CONFIG = ppo.PPOConfig(num_envs=8, unroll_length=4, epochs=1, minibatches=2)
 NETWORKS = ActorCritic(NetworkConfig(actor=(8,), critic=(8,)), ENV.action_size)
 
 
@@ -113,4 +113,4 @@ def test_environments_that_do_not_divide_are_refused_before_anything_is_compiled
     with pytest.raises(ValueError, match="8 environments do not divide among 3 devices: make ppo.num_envs a multiple "):
         training.on(jax.devices() * 3, None, None, CONFIG, 0)
     with pytest.raises(ValueError, match="1 environments x 4 steps do not divide into 8 minibatches"):
-        training.share(ppo.PPOConfig(num_envs=8, horizon=4, minibatches=8), 8)
+        training.share(ppo.PPOConfig(num_envs=8, unroll_length=4, minibatches=8), 8)
