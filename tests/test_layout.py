@@ -149,6 +149,12 @@ def test_scripts_are_short_and_open_with_what_to_expect(path):
     assert all(word in docstring for word in ("Reproduces", "Time", "xpected", "Command"))
 
 
+def test_what_tests_start_has_a_time_limit():
+    """`processes.py` gives it one."""
+    others = [path for path in (ROOT / "tests").rglob("*.py") if path.name not in ("processes.py", "test_layout.py")]
+    assert [path.name for path in others if "import subprocess" in path.read_text()] == []
+
+
 def test_the_rules_above_catch_what_they_are_for():
     """Each rule is shown a breach of itself, so that a rule that sees nothing cannot pass."""
     physics, report = PACKAGE / "physics" / "engine.py", PACKAGE / "evaluation" / "report.py"
