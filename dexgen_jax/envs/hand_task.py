@@ -39,6 +39,7 @@ class HandTask(Env):
                 "the grasps of this hand and build the engine with the objects of the library"
             )
         self.config, self.engine, self.library, self.hand = config, engine, library, engine.hand
+        self._sizes: dict[str, tuple[int, ...]] = {}  # of observations, once somebody asked: tracing takes a second
 
     @property
     def action_size(self) -> int:
@@ -46,8 +47,10 @@ class HandTask(Env):
 
     @property
     def observation_size(self) -> dict[str, tuple[int, ...]]:
-        state = jax.eval_shape(self.reset, jax.random.PRNGKey(0))
-        return {name: value.shape for name, value in state.obs.items()}
+        if not self._sizes:
+            state = jax.eval_shape(self.reset, jax.random.PRNGKey(0))
+            self._sizes = {name: value.shape for name, value in state.obs.items()}
+        return dict(self._sizes)
 
     @property
     def backend(self) -> str:
