@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from snippets import ROOT, python_blocks
+from test_loop import FakeClock
 
 from dexgen_jax.deploy import client, contract, exported, loop
 from dexgen_jax.deploy.server import Server
@@ -46,7 +47,7 @@ def folder(controller, file, graph, tmp_path, monkeypatch):
 
 
 def test_the_page_runs_from_top_to_bottom(folder, address, controller, monkeypatch, capsys):
-    monkeypatch.setattr(loop, "run", functools.partial(loop.run, ticks=3))
+    monkeypatch.setattr(loop, "run", functools.partial(loop.run, ticks=3, clock=FakeClock()))
     connect = client.Client
     monkeypatch.setattr(client, "Client", lambda asked, timeout_s: connect(address, timeout_s=120))
     q = np.float32(controller.model.hand.prior.joint_mean)
