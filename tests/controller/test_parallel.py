@@ -21,7 +21,7 @@ RECIPE = training.Recipe(
 
 def test_any_number_of_devices_learns_the_same_and_so_does_pmap():
     environment = os.environ | {
-        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8",
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
     }
     script = Path(__file__).with_name("shared_training.py")
