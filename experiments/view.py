@@ -78,16 +78,21 @@ def build_session(config: ConfigDict) -> Session:
 def spoiled(name: str) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
     """An operator of the evaluation on the host: the expert's action, and where chance comes from -> its action."""
     operator = operators.parse(name)
-    act = jax.jit(lambda memory, wanted, key: operator.act(memory, wanted, key))
     memory = None
 
     def spoil(wanted: np.ndarray, chance: np.random.Generator) -> np.ndarray:
         nonlocal memory
         before = operator.reset(len(wanted)) if memory is None else memory
-        action, memory = act(before, wanted, jax.random.PRNGKey(chance.integers(2**31)))
+        action, memory = _act(operator, before, wanted, chance.integers(2**31))
         return np.asarray(action)
 
     return spoil
+
+
+@jax.jit
+def _act(operator: Any, memory: Any, wanted: jax.Array, seed: jax.Array) -> Any:
+    """One program for all operators."""
+    return operator.act(memory, wanted, jax.random.PRNGKey(seed))
 
 
 if __name__ == "__main__":
