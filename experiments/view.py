@@ -8,6 +8,7 @@ Command: python experiments/view.py --config=experiments/configs/view.py:laptop
 
 import sys
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 import artefacts

@@ -24,7 +24,7 @@ from dexgen_jax.viz.moment import Moment
 
 HELPED, ALONE, RELEASED = HELP = ("helped", "alone", "released")
 STILL, SLIDERS, HANDLES = OWN = ("still", "sliders", "handles")  # operators of the viewer's own: nobody, or a person
-SHAKE = 0.5  # rad, half width of the noise on each joint's command in each step while "shake" is on
+SHAKE = 0.4  # rad, half width of the noise on each joint's command in each step while "shake" is on
 MOST_SHAKE = 1.0  # rad
 MOST_STRENGTH = 10.0
 FALL_STEPS = 8  # control steps in which a lost object is seen to fall
