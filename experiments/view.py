@@ -70,21 +70,22 @@ def build_session(config: ConfigDict) -> Session:
     known = (name for name in (*catalog.TRAIN, *catalog.HELD_OUT) if (grasps / f"{name}.npz").exists())
     objects = tuple(dict.fromkeys((*first, *known)))
     world = Simulation(artefacts.expert(config), grasps, objects, config.env.to_dict(), config.engine, config.threads)
-    session = Session(world, controller, {name: spoiled(name) for name in config.operators}, config.seed)
+    session = Session(
+        world, controller, {name: spoiled(name, world.hand.num_joints) for name in config.operators}, config.seed
+    )
     session.wish(operator=config.operators[0], wrist=config.wrist, help=config.help, strength=config.strength)
     session.tick()
     return session
 
 
-def spoiled(name: str) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
+def spoiled(name: str, joints: int) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
     """An operator of the evaluation on the host: the expert's action, and where chance comes from -> its action."""
     operator = operators.parse(name)
-    memory = None
+    memory = operator.reset(joints)
 
     def spoil(wanted: np.ndarray, chance: np.random.Generator) -> np.ndarray:
         nonlocal memory
-        before = operator.reset(len(wanted)) if memory is None else memory
-        action, memory = _act(operator, before, wanted, chance.integers(2**31))
+        action, memory = _act(operator, memory, wanted, chance.integers(2**31))
         return np.asarray(action)
 
     return spoil
