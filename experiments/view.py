@@ -66,13 +66,11 @@ def build_session(config: ConfigDict) -> Session:
     print("compiling the simulation and the controller ...", file=sys.stderr)
     controller = artefacts.controller(config, config.seed)
     grasps = artefacts.folder(config, "grasps")
-    first = catalog.names(config.objects)
     known = (name for name in (*catalog.TRAIN, *catalog.HELD_OUT) if (grasps / f"{name}.npz").exists())
-    objects = tuple(dict.fromkeys((*first, *known)))
+    objects = tuple(dict.fromkeys((*catalog.names(config.objects), *known)))
     world = Simulation(artefacts.expert(config), grasps, objects, config.env.to_dict(), config.engine, config.threads)
-    session = Session(
-        world, controller, {name: spoiled(name, world.hand.num_joints) for name in config.operators}, config.seed
-    )
+    named = {name: spoiled(name, world.hand.num_joints) for name in config.operators}
+    session = Session(world, controller, named, config.seed)
     session.wish(operator=config.operators[0], wrist=config.wrist, help=config.help, strength=config.strength)
     session.tick()
     return session
