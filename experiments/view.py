@@ -8,6 +8,7 @@ Command: python experiments/view.py --config=experiments/configs/view.py:laptop
 
 import sys
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 import artefacts
@@ -65,29 +66,33 @@ def build_session(config: ConfigDict) -> Session:
     print("compiling the simulation and the controller ...", file=sys.stderr)
     controller = artefacts.controller(config, config.seed)
     grasps = artefacts.folder(config, "grasps")
-    first = catalog.names(config.objects)
     known = (name for name in (*catalog.TRAIN, *catalog.HELD_OUT) if (grasps / f"{name}.npz").exists())
-    objects = tuple(dict.fromkeys((*first, *known)))
+    objects = tuple(dict.fromkeys((*catalog.names(config.objects), *known)))
     world = Simulation(artefacts.expert(config), grasps, objects, config.env.to_dict(), config.engine, config.threads)
-    session = Session(world, controller, {name: spoiled(name) for name in config.operators}, config.seed)
+    named = {name: spoiled(name, world.hand.num_joints) for name in config.operators}
+    session = Session(world, controller, named, config.seed)
     session.wish(operator=config.operators[0], wrist=config.wrist, help=config.help, strength=config.strength)
     session.tick()
     return session
 
 
-def spoiled(name: str) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
+def spoiled(name: str, joints: int) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
     """An operator of the evaluation on the host: the expert's action, and where chance comes from -> its action."""
     operator = operators.parse(name)
-    act = jax.jit(lambda memory, wanted, key: operator.act(memory, wanted, key))
-    memory = None
+    memory = operator.reset(joints)
 
     def spoil(wanted: np.ndarray, chance: np.random.Generator) -> np.ndarray:
         nonlocal memory
-        before = operator.reset(len(wanted)) if memory is None else memory
-        action, memory = act(before, wanted, jax.random.PRNGKey(chance.integers(2**31)))
+        action, memory = _act(operator, memory, wanted, chance.integers(2**31))
         return np.asarray(action)
 
     return spoil
+
+
+@jax.jit
+def _act(operator: Any, memory: Any, wanted: jax.Array, seed: jax.Array) -> Any:
+    """One program for all operators."""
+    return operator.act(memory, wanted, jax.random.PRNGKey(seed))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class Archive:
         world, steps = self.session.world, self.last[-round(FILMED * _LOOK.fps) :]
         path = folder.with_suffix(".mp4")
         caption = f"{self.session.wishes.operator}, {self.session.wishes.help}"
-        recording.write_film(path, world.env.engine.scene, world.packed, {caption: steps}, _LOOK)
+        recording.write_film(path, world.scene, world.packed, {caption: steps}, _LOOK)
         return path
 
 

@@ -15,6 +15,7 @@ WELCOME = """**1.** The hand holds an object. An expert moves it toward the gree
 **2.** Press **Shake**: noise on every command. Switch between **helped** and **alone**.
 
 **3.** Then take over: drag a fingertip's handle, move sliders, turn the wrist."""
+FOLLOW_EVERY = 5  # control steps between two looks of the sliders at the joints
 _NAMES = {STILL: "nobody", SLIDERS: "me, by sliders", HANDLES: "me, by the fingertips"}
 _DEGREES = 180 / np.pi
 _BLUE, _ORANGE, _GREEN = "#3b82f6", "#f97316", "#10a37f"
@@ -76,6 +77,7 @@ class Controls:
         """`refuse` tells the client why something it asked for cannot be."""
         self.session, self._refuse, self._made = session, refuse, []
         self._joints: list[Any] = []
+        self._age = 0
         wishes, make = session.wishes, self._made.append
         with _kept(gui.add_folder("Command", order=10), make):
             operators = {_NAMES.get(name, f"expert, {name}"): name for name in session.operators}
@@ -117,8 +119,9 @@ class Controls:
             made.remove()
 
     def follow(self) -> None:
-        """Lets the sliders show where the hand is told to be, unless they lead it."""
-        if self.session.wishes.operator != SLIDERS:
+        """Lets the sliders show where the hand is told to be, unless they lead it; now and then is often enough."""
+        self._age += 1
+        if self.session.wishes.operator != SLIDERS and self._age % FOLLOW_EVERY == 0:
             for slider, value in zip(self._joints, self.session.moment.target, strict=True):
                 place = float(np.clip(round(_DEGREES * float(value), 1), slider.min, slider.max))
                 if slider.value != place:

@@ -24,7 +24,7 @@ from dexgen_jax.viz.moment import Moment
 
 HELPED, ALONE, RELEASED = HELP = ("helped", "alone", "released")
 STILL, SLIDERS, HANDLES = OWN = ("still", "sliders", "handles")  # operators of the viewer's own: nobody, or a person
-SHAKE = 0.5  # rad, half width of the noise on each joint's command in each step while "shake" is on
+SHAKE = 0.4  # rad, half width of the noise on each joint's command in each step while "shake" is on
 MOST_SHAKE = 1.0  # rad
 MOST_STRENGTH = 10.0
 FALL_STEPS = 8  # control steps in which a lost object is seen to fall
@@ -261,9 +261,14 @@ class Session:
 
 @functools.cache
 def _programs(hand: Hand) -> tuple[Callable, Callable]:
-    """Joints -> fingertips (tips, 3) [m]; joint targets, fingertips wanted -> joint targets that bring them there."""
-    tips = jax.jit(lambda q: kinematics.keypoints(hand, q)[: hand.num_tips])
-    return tips, jax.jit(lambda target, there: commands.tip_positions(hand, target, there).target)
+    """Joints -> fingertips (tips, 3) [m]; joint targets, fingertips wanted -> joint targets that bring them there.
+
+    Compiled now: the first finger that is dragged must not wait for it.
+    """
+    q, there = np.zeros(hand.num_joints, np.float32), np.zeros((hand.num_tips, 3), np.float32)
+    tips = jax.jit(lambda q: kinematics.keypoints(hand, q)[: hand.num_tips]).lower(q).compile()
+    reach = jax.jit(lambda target, there: commands.tip_positions(hand, target, there).target)
+    return tips, reach.lower(q, there).compile()
 
 
 def _finite(value: np.ndarray, size: int) -> bool:

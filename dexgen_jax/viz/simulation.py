@@ -25,6 +25,7 @@ from dexgen_jax.hand import registry as hands
 from dexgen_jax.objects import catalog
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics import engine as engines
+from dexgen_jax.physics.scene import Scene
 from dexgen_jax.viz.moment import Moment
 
 ROWS = 512  # grasps of an object: its library is thinned, or repeated, to this many
@@ -57,6 +58,11 @@ class Simulation:
     def max_step(self) -> float:
         """The largest change of a joint target in one control step [rad]."""
         return self.env.config.action_scale
+
+    @property
+    def scene(self) -> Scene:
+        """The model that is simulated, for films."""
+        return self.env.engine.scene
 
     def begin(self, thing: str, gravity: np.ndarray, seed: int) -> Moment:
         """Puts `thing` into the hand at a grasp that `seed` draws, under `gravity` (3,) [m/s2, palm frame]."""

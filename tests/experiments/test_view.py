@@ -78,6 +78,6 @@ def test_operators_are_those_of_the_evaluation():
 
     wanted = np.full(16, 0.5, np.float32)
     chance = np.random.default_rng(0)
-    np.testing.assert_array_equal(view.spoiled("clean")(wanted, chance), wanted)
-    noisy = view.spoiled("noisy 0.5")(wanted, chance)
+    np.testing.assert_array_equal(view.spoiled("clean", 16)(wanted, chance), wanted)
+    noisy = view.spoiled("noisy 0.5", 16)(wanted, chance)
     assert 0.1 < np.abs(noisy - wanted).max() <= 0.5

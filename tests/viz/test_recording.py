@@ -1,10 +1,13 @@
+import dataclasses
+
+import imageio
 import numpy as np
 import pytest
 from fake_world import FakeWorld, Patient
 
 from dexgen_jax.dataset import store, windows
 from dexgen_jax.dataset.store import DROP, FIRST, INVALID, PERTURBED, RESOLUTION, SUCCESS
-from dexgen_jax.viz import clips, recording
+from dexgen_jax.viz import clips, film, recording
 from dexgen_jax.viz.recording import Recorder
 from dexgen_jax.viz.session import ALONE, FALL_STEPS, Session
 
@@ -56,6 +59,18 @@ def test_a_recording_is_shown_again_as_it_was(taken, tmp_path):
     np.testing.assert_array_equal(clip[9].gravity, steps[9].before.gravity)
     with pytest.raises(ValueError, match="has streams 0 to 0, asked for 3"):
         clips.trajectory(hand, data, 3)
+
+
+def test_a_film_has_a_picture_for_each_step(taken, tmp_path, engine):
+    _, steps = taken
+    ball = [dataclasses.replace(s, before=dataclasses.replace(s.before, thing="sphere_64", scale=1.04)) for s in steps]
+    shown = recording.trace(ball[:4], lambda thing: engine.object(1))
+    assert shown.q.shape == (4, 1, 16) and shown.drops.shape == (4, 1)
+    np.testing.assert_allclose(shown.object.size[0, 0, 0, 0], 1.04 * 0.032, rtol=1e-5)
+    path, look = tmp_path / "mine.mp4", film.Look(96, 80, seconds=1.0)
+    recording.write_film(path, engine.scene, lambda thing: engine.object(1), {"a": ball[:5], "b": ball[5:10]}, look)
+    with imageio.get_reader(path) as read:
+        assert read.count_frames() == 5 and read.get_data(0).shape[1] > 2 * 96
 
 
 def test_a_gallery_stays_with_each_grasp():

@@ -7,11 +7,10 @@ import pytest
 from dexgen_jax.controller.controller import Controller
 from dexgen_jax.experts.networks import Expert
 from dexgen_jax.objects import catalog
-from dexgen_jax.viz.session import ALONE, HELPED, Session
+from dexgen_jax.viz.session import ALONE, HELPED, SHAKE, Session
 from dexgen_jax.viz.simulation import ROWS, Simulation
 
 pytestmark = pytest.mark.slow  # the environment and the controller are compiled
-SHAKE = 0.3  # rad
 SEEDS = range(4)
 
 
