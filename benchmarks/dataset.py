@@ -34,7 +34,7 @@ from dexgen_jax.controller import parallel, training
 from dexgen_jax.controller.model import MODES, Model
 from dexgen_jax.dataset import collect, store, stream, summary
 
-RECIPE = training.Recipe(steps=1, batch=4096, learning_rate=1e-3, warmup=0, weight_decay=0.0, ema=0.9,
+RECIPE = training.TrainingConfig(steps=1, batch=4096, learning_rate=1e-3, warmup=0, weight_decay=0.0, ema=0.9,
                          reading_noise=0.025, reading_offset=0.005)  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def collecting(folder: Path, blocks: int) -> tuple[dict[str, float], store.Datas
     config.update({"grasps": "shipped", "expert": "shipped", "objects": "starter", "run_dir": str(folder)})
     env, act, _ = load_task("anygrasp", config)
     layout = store.Layout(blocks, config.layout.streams, config.layout.rows)
-    play = recorder(env, act, collect.Behaviour(), layout, mode=0, first_object=0)
+    play = recorder(env, act, collect.BehaviourConfig(), layout, mode=0, first_object=0)
     writer = store.create(folder / "played", env.hand, layout, {"control_hz": 10.0})
     jax.block_until_ready(play(jax.random.PRNGKey(0)))  # compiles
     bare, whole = [], []
@@ -128,7 +128,7 @@ def memory(folder: Path) -> dict[str, float]:
 def peak_of_training(folder: str, budget: float) -> float:
     """Peak memory [GB] of this process after some rounds of training within a budget [GB]."""
     model = Model(width=256, depth=1, encoder_width=256, encoder_layers=2, inverse_width=192, inverse_blocks=3)
-    recipe = training.Recipe(**{**vars(RECIPE), "steps": 100, "batch": 256, "warmup": 1})
+    recipe = training.TrainingConfig(**{**vars(RECIPE), "steps": 100, "batch": 256, "warmup": 1})
     dataset = store.open_dataset(folder)
     loop = parallel.on(jax.devices()[:1], model, recipe, shards=4)
     cut = stream.Cut(model.history, model.horizon, 20)

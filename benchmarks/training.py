@@ -39,10 +39,12 @@ MODELS = {
 STEPS = {"small": 20, "paper": 1}  # of ours in one call, as in training: a call has its own cost
 
 
-def recipe(batch: int) -> training.Recipe:
+def recipe(batch: int) -> training.TrainingConfig:
     """That of the laptop size."""
-    return training.Recipe(steps=8000, batch=batch, learning_rate=1e-3, warmup=200, weight_decay=1e-4, ema=0.998,
-                           reading_noise=0.025, reading_offset=0.005)  # fmt: skip
+    return training.TrainingConfig(
+        steps=8000, batch=batch, learning_rate=1e-3, warmup=200, weight_decay=1e-4, ema=0.998,
+        reading_noise=0.025, reading_offset=0.005,
+    )  # fmt: skip
 
 
 def recording(model: Model) -> windows.Recording:
@@ -56,7 +58,7 @@ def recording(model: Model) -> windows.Recording:
     return windows.recording(stored | {"mode": flags, "flags": flags}, model.history, model.horizon, 20)
 
 
-def ours(model: Model, how: training.Recipe, rows: windows.Recording, steps: int) -> Callable[[], float]:
+def ours(model: Model, how: training.TrainingConfig, rows: windows.Recording, steps: int) -> Callable[[], float]:
     """Returns a call that takes `steps` steps and says what one took, in seconds."""
     key = jax.random.PRNGKey(0)
     statistics = normalizer.fit(training.draw(model, how, rows, key, 2048))
@@ -88,7 +90,7 @@ def matmul(model: Model, batch: int) -> Callable[[], float]:
     return call
 
 
-def torch_steps(model: Model, how: training.Recipe, rows: windows.Recording) -> dict[str, Callable[[], float]]:
+def torch_steps(model: Model, how: training.TrainingConfig, rows: windows.Recording) -> dict[str, Callable[[], float]]:
     """The same step in PyTorch, checked to have the same loss; empty where it is not installed."""
     if importlib.util.find_spec("torch") is None:
         return {}

@@ -14,7 +14,7 @@ from sampler_torch import Tick, copy_denoiser
 from torch import nn
 
 from dexgen_jax.controller.model import Model, Weights
-from dexgen_jax.controller.training import Recipe
+from dexgen_jax.controller.training import TrainingConfig
 from dexgen_jax.controller.unet import STEP_FEATURES
 from dexgen_jax.dataset import windows
 
@@ -57,7 +57,7 @@ class Learner(Tick):
 
 
 def learning(
-    model: Model, recipe: Recipe, weights: Weights, batch: dict[str, np.ndarray], loss: float
+    model: Model, recipe: TrainingConfig, weights: Weights, batch: dict[str, np.ndarray], loss: float
 ) -> dict[str, Callable[[], None]]:
     """One training step on a ready batch, as written and compiled.
 
@@ -98,7 +98,9 @@ def copy_inverse(network: Learner, weights: Weights) -> None:
             module.eps = 1e-6
 
 
-def _step(network: Learner, recipe: Recipe, batch: dict[str, torch.Tensor], compiled: bool) -> Callable[[], None]:
+def _step(
+    network: Learner, recipe: TrainingConfig, batch: dict[str, torch.Tensor], compiled: bool
+) -> Callable[[], None]:
     parameters = list(network.parameters())
     optimizer = torch.optim.AdamW(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
     average = [parameter.detach().clone() for parameter in parameters]

@@ -30,7 +30,7 @@ SHOWN = {name: summary.EVENTS[name] for name in ("drops", "goals", "invalid")}
 
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Writes the blocks that are still missing; block i depends on the seed, the tasks and i alone."""
-    behaviour = collect.Behaviour(**config.behaviour.to_dict())
+    behaviour = collect.BehaviourConfig(**config.behaviour.to_dict())
     layout = store.Layout(**config.layout.to_dict())
     records, envs = [], {}
     objects: list[str] = []
@@ -70,7 +70,12 @@ def part(config: ConfigDict) -> tuple[int, int]:
 
 
 def recorder(
-    env: registry.Env, act: Callable, behaviour: collect.Behaviour, layout: store.Layout, mode: int, first_object: int
+    env: registry.Env,
+    act: Callable,
+    behaviour: collect.BehaviourConfig,
+    layout: store.Layout,
+    mode: int,
+    first_object: int,
 ) -> Callable[[jax.Array], dict[str, jax.Array]]:
     """Key -> one block of a task, whose objects have numbers from `first_object` on."""
 

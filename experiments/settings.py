@@ -190,7 +190,7 @@ def _recording(config: ConfigDict) -> None:
     from dexgen_jax.dataset import collect, store
 
     if "layout" in config:
-        collect.Behaviour(**config.behaviour.to_dict())
+        collect.BehaviourConfig(**config.behaviour.to_dict())
         store.Layout(**config.layout.to_dict())
     for task in config.get("tasks", ()):
         own = config.get(task, ConfigDict())  # what this task has of its own
@@ -206,7 +206,7 @@ def _controller(config: ConfigDict) -> None:
     from dexgen_jax.controller import model, parallel, training
 
     if "recipe" in config:
-        recipe = training.Recipe(**config.recipe)
+        recipe = training.TrainingConfig(**config.recipe)
         model.Model(**config.model)
         parallel.refuse_uneven(recipe.batch, config.shards, len(jax.devices()))
         if recipe.warmup >= recipe.steps:

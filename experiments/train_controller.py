@@ -24,7 +24,7 @@ from dexgen_jax.run_log import RunLog
 
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Trains until `config.recipe.steps` are done, saves the controller, and returns its held-out errors."""
-    recipe = training.Recipe(**config.recipe)
+    recipe = training.TrainingConfig(**config.recipe)
     dataset = dataset_files.to_learn_from(config)
     attributes = dataset.attributes
     model = Model(hand_name=attributes["hand"], control_hz=attributes["control_hz"], **config.model)
@@ -56,7 +56,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
 
 def present(
-    config: ConfigDict, log: RunLog, model: Model, recipe: training.Recipe, state: training.TrainState,
+    config: ConfigDict, log: RunLog, model: Model, recipe: training.TrainingConfig, state: training.TrainState,
     data: training_data.TrainingData, sizes: dict, key: jax.Array,
 ) -> dict:  # fmt: skip
     """Saves what was trained, on one device, and measures it on windows it has not seen."""

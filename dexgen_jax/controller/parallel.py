@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 from dexgen_jax.controller import training
 from dexgen_jax.controller.model import Model
-from dexgen_jax.controller.training import Metrics, Recipe, TrainState
+from dexgen_jax.controller.training import Metrics, TrainingConfig, TrainState
 from dexgen_jax.dataset import normalizer, windows
 from dexgen_jax.dataset.normalizer import Normalizer
 
@@ -47,7 +47,7 @@ def refuse_uneven(batch: int, shards: int, devices: int) -> None:
                          f"multiple of {shards}, the nearest is {max(round(batch / shards), 1) * shards}")  # fmt: skip
 
 
-def on(devices: Sequence[jax.Device], model: Model, recipe: Recipe, shards: int) -> Training:
+def on(devices: Sequence[jax.Device], model: Model, recipe: TrainingConfig, shards: int) -> Training:
     """The programs of a training on recordings in `shards` shards; compiles nothing yet.
 
     Gradients are averaged over the devices in every step, so parameters stay equal everywhere.
@@ -73,7 +73,7 @@ def on(devices: Sequence[jax.Device], model: Model, recipe: Recipe, shards: int)
 
 
 def _fit(
-    model: Model, recipe: Recipe, shards: int, recordings: windows.Recording, key: jax.Array, count: int
+    model: Model, recipe: TrainingConfig, shards: int, recordings: windows.Recording, key: jax.Array, count: int
 ) -> Normalizer:
     """Statistics of `count` windows, about, drawn evenly from all shards."""
     each = -(-count // shards)

@@ -26,7 +26,7 @@ COMPUTE = ("float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """How to train: hashable, a static argument of the jitted step."""
 
     steps: int  # gradient steps in all; the learning rate ends at zero there
@@ -67,13 +67,15 @@ class TrainState:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def initial_state(model: Model, recipe: Recipe, key: jax.Array) -> TrainState:
+def initial_state(model: Model, recipe: TrainingConfig, key: jax.Array) -> TrainState:
     """Returns the state before the first step."""
     parameters = model.initial_parameters(key)
     return TrainState(jnp.int32(0), parameters, parameters, recipe.optimizer.init(parameters))
 
 
-def draw(model: Model, recipe: Recipe, recording: windows.Recording, key: jax.Array, batch: int) -> windows.Window:
+def draw(
+    model: Model, recipe: TrainingConfig, recording: windows.Recording, key: jax.Array, batch: int
+) -> windows.Window:
     """Draws `batch` windows as the networks see them: of the model's lengths, with the recipe's disturbed readings."""
     lengths, noise = (model.history, model.horizon), (recipe.reading_noise, recipe.reading_offset)
     return windows.draw(model.hand, recording, key, batch, *lengths, *noise)
@@ -124,7 +126,7 @@ def spread_levels(key: jax.Array, places: jax.Array, count: int) -> jax.Array:
 
 
 def draw_shards(
-    model: Model, recipe: Recipe, shards: windows.Recording, key: jax.Array, first: jax.Array, count: int
+    model: Model, recipe: TrainingConfig, shards: windows.Recording, key: jax.Array, first: jax.Array, count: int
 ) -> tuple[windows.Window, jax.Array, jax.Array]:
     """Draws this device's part of a batch: windows (B, ...), noise (B, T, K, 3) and noise levels (B,).
 
@@ -147,7 +149,7 @@ def draw_shards(
 
 
 def train_step(
-    model: Model, recipe: Recipe, state: TrainState, shards: windows.Recording, normalizer: Normalizer,
+    model: Model, recipe: TrainingConfig, state: TrainState, shards: windows.Recording, normalizer: Normalizer,
     key: jax.Array, axis_name: str | None = None,
 ) -> tuple[TrainState, Metrics]:  # fmt: skip
     """One gradient step on recordings in shards (s, ...), of which each device has its own where `axis_name` is set.
@@ -171,7 +173,7 @@ def train_step(
 
 
 def steps_on_shards(
-    model: Model, recipe: Recipe, state: TrainState, shards: windows.Recording, normalizer: Normalizer,
+    model: Model, recipe: TrainingConfig, state: TrainState, shards: windows.Recording, normalizer: Normalizer,
     key: jax.Array, count: jax.Array, axis_name: str | None = None,
 ) -> tuple[TrainState, Metrics]:  # fmt: skip
     """Takes `count` () steps in a row and returns the mean of their metrics; see `train_step`."""
@@ -188,7 +190,7 @@ def steps_on_shards(
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def train_steps(
-    model: Model, recipe: Recipe, state: TrainState, recording: windows.Recording, normalizer: Normalizer,
+    model: Model, recipe: TrainingConfig, state: TrainState, recording: windows.Recording, normalizer: Normalizer,
     key: jax.Array, count: jax.Array,
 ) -> tuple[TrainState, Metrics]:  # fmt: skip
     """Takes `count` () steps on one device in one call, with a recording not cut into shards; donates `state`.
@@ -199,7 +201,7 @@ def train_steps(
 
 
 def held_out_metrics(
-    model: Model, recipe: Recipe, weights: Weights, recording: windows.Recording, key: jax.Array, count: int
+    model: Model, recipe: TrainingConfig, weights: Weights, recording: windows.Recording, key: jax.Array, count: int
 ) -> Metrics:
     """Measures a controller on `count` windows that it has not seen; root mean squares in rad and m.
 

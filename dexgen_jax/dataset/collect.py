@@ -20,7 +20,7 @@ from dexgen_jax.experts.rollout import Policy
 
 
 @dataclasses.dataclass(frozen=True)
-class Behaviour:
+class BehaviourConfig:
     """How the streams differ: stream i takes the i-th entry of each, round and round."""
 
     noise: tuple[float, ...] = (0.0, 0.5, 1.0)  # standard deviation of the action's noise, where there is noise
@@ -29,7 +29,7 @@ class Behaviour:
 
 
 def record(
-    env: Env, policy: Policy, behaviour: Behaviour, key: jax.Array, streams: int, rows: int, mode: int = 0
+    env: Env, policy: Policy, behaviour: BehaviourConfig, key: jax.Array, streams: int, rows: int, mode: int = 0
 ) -> dict[str, jax.Array]:
     """Runs `streams` environments for `rows` control steps; returns arrays (rows, streams, ...) by column name.
 

@@ -12,7 +12,7 @@ Measured on 2 cores:
 
 from ml_collections import ConfigDict
 
-from dexgen_jax.dataset.collect import Behaviour
+from dexgen_jax.dataset.collect import BehaviourConfig
 from dexgen_jax.defaults import fill
 from dexgen_jax.grasps.library import GraphConfig
 
@@ -57,7 +57,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.fine_rotation.objects = "rod_30_150,rod_36_110,cylinder_40_90,screwdriver_34_80_50"  # elongated ones
 
     config.layout = ConfigDict(LAYOUT[size])  # blocks, written one by one: a killed run loses one; see `store.Layout`
-    config.behaviour = fill(Behaviour())  # stream i takes the i-th entry of each tuple, round and round
+    config.behaviour = fill(BehaviourConfig())  # stream i takes the i-th entry of each tuple, round and round
     config.graph = fill(GraphConfig(), {"neighbours": NEIGHBOURS[size]} if size in NEIGHBOURS else {})
     config.env = ConfigDict()  # changes to the tasks the experts were trained in (fields that all of them have)
     config.env.episode_steps = 200  # control steps until truncation

@@ -59,7 +59,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.held_out_windows = 0  # windows drawn from the held-out streams
     config.update(SIZES[size])
     config.model = {name: value for name, value in fill(Model(), MODEL[size]).items() if name not in OF_DATASET}
-    config.recipe = recipe = ConfigDict(RECIPE[size])  # fields of training.Recipe
+    config.recipe = recipe = ConfigDict(RECIPE[size])  # fields of training.TrainingConfig
     recipe.compute = "float32"  # or bfloat16: what the networks calculate in; parameters stay float32
     recipe.weight_decay = 1e-4  # of AdamW
     recipe.reading_noise = 0.025  # rad, white noise added to the joint readings the networks see (paper, table III)

@@ -19,7 +19,7 @@ from dexgen_jax.hand import allegro
 MODEL = Model(
     width=8, depth=1, encoder_width=8, encoder_layers=1, inverse_width=8, inverse_blocks=1, diffusion_steps=20
 )
-RECIPE = training.Recipe(
+RECIPE = training.TrainingConfig(
     steps=60, batch=32, learning_rate=1e-3, warmup=5, weight_decay=1e-4, ema=0.9, reading_noise=0.02,
     reading_offset=0.005,
 )  # fmt: skip

@@ -21,7 +21,7 @@ MODEL = Model(
     width=128, depth=1, encoder_width=64, encoder_layers=1, inverse_width=8, inverse_blocks=1, diffusion_steps=20,
     history=1,
 )  # fmt: skip
-RECIPE = training.Recipe(
+RECIPE = training.TrainingConfig(
     steps=4000, batch=256, learning_rate=2e-3, warmup=50, weight_decay=0.0, ema=0.995, reading_noise=0.0,
     reading_offset=0.0,
 )  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 from dexgen_jax.controller import parallel, training
 from dexgen_jax.dataset.windows import Window
 
-RECIPE = training.Recipe(
+RECIPE = training.TrainingConfig(
     steps=20, batch=32, learning_rate=1e-3, warmup=5, weight_decay=0.0, ema=0.9, reading_noise=0.0, reading_offset=0.0
 )
 
@@ -78,7 +78,7 @@ def test_bfloat16_computes_in_16_bits_and_learns_in_32(tiny, recording, statisti
     assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype("float32")}
     np.testing.assert_allclose(loss(parameters, "bfloat16"), loss(parameters, "float32"), rtol=0.03)
     with pytest.raises(ValueError, match="no number format 'float16' to compute in; there are: float32, bfloat16"):
-        training.Recipe(**{**vars(RECIPE), "compute": "float16"})
+        training.TrainingConfig(**{**vars(RECIPE), "compute": "float16"})
 
 
 def test_what_does_not_divide_is_refused_with_the_nearest_number():

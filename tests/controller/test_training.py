@@ -4,9 +4,9 @@ import pytest
 
 from dexgen_jax import checkpoints
 from dexgen_jax.controller import training
-from dexgen_jax.controller.training import Recipe
+from dexgen_jax.controller.training import TrainingConfig
 
-RECIPE = Recipe(
+RECIPE = TrainingConfig(
     steps=200,
     batch=32,
     learning_rate=3e-3,

@@ -6,7 +6,7 @@ from fake_env import FakeEnv
 
 from dexgen_jax.dataset import collect, store, windows
 
-QUIET = collect.Behaviour(noise=(0.0,), gain=(1.0,))
+QUIET = collect.BehaviourConfig(noise=(0.0,), gain=(1.0,))
 
 
 def _push(obs, key):
@@ -48,7 +48,7 @@ def test_the_time_limit_is_not_a_drop_and_success_is_marked():
 
 
 def test_streams_differ_by_noise_and_gain_and_disturbed_rows_are_marked():
-    behaviour = collect.Behaviour(noise=(0.0, 0.3), gain=(1.0, 1.0, 0.2), noise_share=0.25)
+    behaviour = collect.BehaviourConfig(noise=(0.0, 0.3), gain=(1.0, 1.0, 0.2), noise_share=0.25)
     rows = _record(FakeEnv(reach=100.0), behaviour, streams=6, rows=400)
     marked = rows["flags"] & store.PERTURBED > 0
     assert not marked[:, [0, 2, 4]].any()
@@ -70,7 +70,7 @@ def test_windows_learn_the_recovery_and_not_the_disturbance():
 
 
 def test_the_same_key_records_the_same_and_another_key_another():
-    behaviour = collect.Behaviour()
+    behaviour = collect.BehaviourConfig()
     first, same, other = (_record(FakeEnv(), behaviour, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first["q"], same["q"])
     assert np.abs(first["q"] - other["q"]).max() > 0.01
@@ -78,7 +78,7 @@ def test_the_same_key_records_the_same_and_another_key_another():
 
 def test_columns_are_what_the_store_writes(tmp_path):
     env = FakeEnv()
-    rows = _record(env, collect.Behaviour())
+    rows = _record(env, collect.BehaviourConfig())
     columns = collect.to_columns(rows)
     np.testing.assert_allclose(store.RESOLUTION * columns["q"], rows["q"].swapaxes(0, 1), atol=0.6e-4)
     store.create(tmp_path, env.hand, store.Layout(1, 6, 40), {}).write(0, columns)

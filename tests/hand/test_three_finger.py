@@ -87,7 +87,7 @@ def test_it_grows_a_library_learns_and_is_recorded(ball_engine, tmp_path):
     assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
     # What it does is recorded and cut into what a controller learns from.
     still = lambda obs, key: jnp.zeros((2, env.action_size))
-    rows = jax.jit(lambda key: collect.record(env, still, collect.Behaviour(), key, 2, 12))(jax.random.PRNGKey(1))
+    rows = jax.jit(lambda key: collect.record(env, still, collect.BehaviourConfig(), key, 2, 12))(jax.random.PRNGKey(1))
     columns = collect.to_columns(rows)
     assert columns["q"].shape == columns["target"].shape == (2, 12, 6)
     recording = windows.recording(columns, history=4, horizon=2, drop_rows=2)
