@@ -5,7 +5,7 @@ def test_the_first_has_the_command_and_the_others_watch():
     seat = Seat()
     assert seat.come(7) and not seat.come(8) and not seat.come(9)
     assert (seat.holder, seat.watching) == (7, 3)
-    assert seat.come(7)  # a client that says it is there twice is one
+    assert seat.come(7) and seat.watching == 3  # a client that says it is there twice is one
 
 
 def test_who_leaves_is_followed_by_the_one_who_waits_longest():
