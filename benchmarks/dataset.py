@@ -34,6 +34,7 @@ from dexgen_jax.controller import parallel, training
 from dexgen_jax.controller.model import MODES, Model
 from dexgen_jax.dataset import collect, store, stream, summary
 
+STEPS = 5  # in a round of reading
 RECIPE = training.TrainingConfig(steps=1, batch=4096, learning_rate=1e-3, warmup=0, weight_decay=0.0, ema=0.9,
                          reading_noise=0.025, reading_offset=0.005)  # fmt: skip
 
@@ -73,7 +74,7 @@ def collecting(folder: Path, blocks: int) -> tuple[dict[str, float], store.Datas
 def reading(dataset: store.Dataset, rounds: int) -> dict[str, float]:
     """Windows a second drawn from what lies on the device, and from what streams through half of its memory."""
     model, here = Model(), jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    cut, per_round = stream.Cut(model.history, model.horizon, 20), 25 * RECIPE.batch
+    cut, per_round = stream.Cut(model.history, model.horizon, 20), STEPS * RECIPE.batch
     pieces = stream.deal(dataset, dataset.blocks, [], 4)
     draw = jax.jit(lambda shards, key: training.draw_shards(model, RECIPE, shards, key, 0, 4))
     resident = stream.Feed(dataset, pieces, cut, here, 1e12, per_round)
@@ -84,7 +85,7 @@ def reading(dataset: store.Dataset, rounds: int) -> dict[str, float]:
         for name, feed in (("resident", resident), ("streamed", streamed)):
             begun = time.perf_counter()
             shards = feed.at(number)
-            for step in range(25):
+            for step in range(STEPS):
                 jax.block_until_ready(draw(shards, jax.random.PRNGKey(step)))
             seconds[name].append(time.perf_counter() - begun)
     taken = {name: np.asarray(times[1:]) for name, times in seconds.items()}  # the first compiles, and fills
@@ -145,7 +146,7 @@ def peak_of_training(folder: str, budget: float) -> float:
 def main() -> None:
     """Reads the command line, prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--blocks", type=int, default=6, help="of 40,960 transitions, to be played")
+    parser.add_argument("--blocks", type=int, default=12, help="of 40,960 transitions, to be played")
     parser.add_argument("--rounds", type=int, default=8, help="of reading")
     parser.add_argument("--most", type=float, default=1e7, help="transitions, of the long dataset")
     parser.add_argument("--memory_of", help="a dataset: prints the peak memory of a training on it, and nothing else")
