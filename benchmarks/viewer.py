@@ -1,7 +1,8 @@
 """What the viewer costs and how soon it answers, measured by a client without a screen.
 
-Time: 1.5 minutes on 2 free cores, a minute of it compiling. Expected there: ten steps a second kept, and a finger seen
-to move within 0.3 s of its handle (a step of 0.1 s is waited for, and lived; pictures are up to one step old).
+Time: under a minute after compiling; no figures of a quiet machine exist yet. Expected there: ten steps a second kept,
+and a finger seen to move within 0.3 s of its handle: a step of 0.1 s is waited for and lived, and pictures are up to
+one step old.
 Command: python benchmarks/viewer.py [--seconds=20] [--drags=30] [--object=cube_55]
 
 Needs the extra `viz`. The client speaks viser's protocol over a web socket on this machine; what a browser then needs

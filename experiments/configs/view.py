@@ -1,6 +1,6 @@
 """Settings of view.py: what lies in the hand at the start, who commands, and where the page is.
 
-Reproduces: see the script. Time: a minute to compile, later 20 s (smoke: then 5 s). Expected: 10 Hz.
+Reproduces: see the script. Time: compiles first (smoke: then 5 s). Expected: 10 Hz.
 Command: python experiments/view.py --config=experiments/configs/view.py:laptop
 """
 
