@@ -21,10 +21,13 @@ COMMANDS = [(page.relative_to(ROOT).as_posix(), command) for page in PAGES for c
 
 
 @pytest.fixture
-def tables(monkeypatch):
+def tables():
     """What a reader adds to the tables of names is gone again afterwards."""
-    for module, name in ((registry, "TASKS"), (operators, "KINDS"), (kinds_of_command, "KINDS")):
-        monkeypatch.setattr(module, name, dict(getattr(module, name)))
+    before = [(table, dict(table)) for table in (registry.TASKS, operators.KINDS, kinds_of_command.KINDS)]
+    yield
+    for table, names in before:
+        table.clear()
+        table.update(names)
 
 
 @pytest.mark.usefixtures("tables")
