@@ -6,11 +6,9 @@ Command: python experiments/describe_dataset.py --config.dataset=runs/laptop/dat
 
 from ml_collections import ConfigDict
 
-SIZES = ("laptop",)
-
 
 def get_config(size: str = "laptop") -> ConfigDict:
-    """The settings of the only size."""
+    """The settings, the same for every size."""
     config = ConfigDict()
     config.run_dir = "runs/describe"  # folder of the run; the card of a dataset in a bucket goes there
     config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one

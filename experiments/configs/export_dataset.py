@@ -6,11 +6,9 @@ Command: python experiments/export_dataset.py --config.dataset=runs/laptop/datas
 
 from ml_collections import ConfigDict
 
-SIZES = ("laptop",)
-
 
 def get_config(size: str = "laptop") -> ConfigDict:
-    """The settings of the only size."""
+    """The settings, the same for every size."""
     config = ConfigDict()
     config.run_dir = "runs/export_dataset"  # folder of the run
     config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
