@@ -69,7 +69,7 @@ print("physics")
 ten_ticks()
 print("controller")
 small = networks.NetworkConfig((8,), (8,))
-config = ppo.PPOConfig(num_envs=4, horizon=4, minibatches=2)
+config = ppo.PPOConfig(num_envs=4, unroll_length=4, minibatches=2)
 run = training.on(jax.devices(), env, networks.ActorCritic(small, 16), config, 10)
 after, _ = jax.eval_shape(run.learn, run.template)
 assert [x.dtype for x in jax.tree.leaves(after)] == [x.dtype for x in jax.tree.leaves(run.template)]

@@ -61,7 +61,7 @@ def training(make_env):
     start = {"curriculum": {"start": 0.0, "step": 0.25, "gravity_angle": 0.0}, "hold_steps": 1, "episode_steps": 2}
     env = make_env(everywhere | start)
     networks = ActorCritic(NetworkConfig(actor=(8,), critic=(8,)), env.action_size)
-    config = ppo.PPOConfig(num_envs=8, horizon=2, epochs=1, minibatches=1)
+    config = ppo.PPOConfig(num_envs=8, unroll_length=2, epochs=1, minibatches=1)
     state = jax.jit(lambda key: ppo.init(env, networks, config, key, 2))(jax.random.PRNGKey(0))
     learn, states = jax.jit(lambda state: ppo.iteration(env, networks, config, state)), [state]
     for _ in range(5):

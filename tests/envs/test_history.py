@@ -60,7 +60,7 @@ def test_sizes_wrappers_and_rows():
 
 
 def test_a_training_carries_its_encoder_and_its_statistics():
-    env, config = History(task(), ROWS), ppo.PPOConfig(num_envs=4, horizon=4, epochs=1, minibatches=1)
+    env, config = History(task(), ROWS), ppo.PPOConfig(num_envs=4, unroll_length=4, epochs=1, minibatches=1)
     networks = ActorCritic(NetworkConfig(actor=(8,), critic=(8,), history=ROWS), env.action_size)
     begun = jax.eval_shape(lambda key: ppo.init(env, networks, config, key, LIMIT), jax.random.PRNGKey(0))
     after, metrics = jax.eval_shape(lambda state: ppo.iteration(env, networks, config, state), begun)

@@ -41,7 +41,7 @@ def run(config, log):
     same &= np.array_equal(back["host"], np.arange(3)) and back["split"].sharding.is_equivalent_to(split, 2)
     assert same, (back["split"].sharding, split)
     actor_critic = networks.ActorCritic(networks.NetworkConfig(actor=(4,), critic=(4,)), Walk.action_size)
-    small = ppo.PPOConfig(num_envs=4, horizon=2, epochs=1, minibatches=2)
+    small = ppo.PPOConfig(num_envs=4, unroll_length=2, epochs=1, minibatches=2)
     loop = training.on(jax.devices(), Walk(), actor_critic, small, 12)
     state, metrics = jax.block_until_ready(loop.learn(loop.create(jax.random.PRNGKey(0))))
     learned = jax.device_get(state.params)

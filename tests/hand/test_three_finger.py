@@ -80,7 +80,7 @@ def test_it_grows_a_library_learns_and_is_recorded(ball_engine, tmp_path):
     # The task, and what an iteration of learning it makes of it.
     env = registry.make("anygrasp", engine=ball_engine, library=goals)
     actor_critic = networks.ActorCritic(networks.NetworkConfig(actor=(8,), critic=(8,)), env.action_size)
-    settings = ppo.PPOConfig(num_envs=4, horizon=4, minibatches=1, epochs=1)
+    settings = ppo.PPOConfig(num_envs=4, unroll_length=4, minibatches=1, epochs=1)
     begin = lambda key: ppo.init(env, actor_critic, settings, key, env.config.episode_steps)
     state = jax.eval_shape(begin, jax.random.PRNGKey(0))
     after, _ = jax.eval_shape(lambda state: ppo.iteration(env, actor_critic, settings, state), state)
