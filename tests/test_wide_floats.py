@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 
 import processes
+import pytest
 
 
-def test_tasks_controller_and_training_run_with_64_bits_enabled():
+@pytest.mark.parametrize("how", [[], pytest.param(["run"], marks=pytest.mark.slow)], ids=["traced", "run"])
+def test_tasks_controller_and_training_run_with_64_bits_enabled(how):
     environment = {**os.environ, "JAX_ENABLE_X64": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     script = Path(__file__).with_name("wide_floats.py")
-    done = processes.run([sys.executable, script], env=environment)
+    done = processes.run([sys.executable, script, *how], env=environment)
     done_parts = done.stdout.split()[-6:]  # MJX has words of its own to say before
     wanted = ["anygrasp", "fine_rotation", "free_motion", "physics", "controller", "training"]
     assert done_parts == wanted, done.stderr

@@ -1,7 +1,10 @@
 """Run with JAX_ENABLE_X64=1: what a loop carries keeps its types, physics and controller run. Prints what was done.
 
-Types are a matter of tracing: what is compiled and run beside it is what calls back into Python.
+Types are a matter of tracing: what is compiled and run beside it is what calls back into Python. With `run` as its
+argument the tasks are compiled and run, too.
 """
+
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +64,8 @@ def ten_ticks():
 assert jax.config.jax_enable_x64
 keys = jax.random.split(jax.random.PRNGKey(0), 2)
 for name, env in tasks().items():
-    state = jax.eval_shape(lambda key, env=env: loop(wrappers.wrap(History(env, 2), 5), key), keys)
+    episode = lambda key, env=env: loop(wrappers.wrap(History(env, 2), 5), key)
+    state = jax.jit(episode)(keys) if sys.argv[1:] == ["run"] else jax.eval_shape(episode, keys)
     assert state.obs["state"].dtype == jnp.float32
     print(name)
 physics(env.engine)
