@@ -1,7 +1,7 @@
 """Compares clumsy operators alone with the same operators helped by the controller, and writes report.html.
 
 Reproduces: figure 8 of DexterityGen (arXiv:2502.04307), in hundreds of environments and with exact intervals.
-Time: about 10 s a row alone and 20 s helped on 2 cores (`:laptop`, 128 environments x 30 s, 13 rows: 4 minutes).
+Time: 10 to 40 s a row on 2 cores, after minutes of compiling (`:laptop`, 128 environments x 30 s, 14 rows).
 Expected: the noisy operator holds the object at least 3 times longer with help, intervals apart.
 Command: python experiments/evaluate_assist.py --config=experiments/configs/evaluate_assist.py:laptop
 """
