@@ -59,9 +59,9 @@ def speed(names: tuple[str, ...], batch: Batch, batches: int) -> dict:
         for number in range(batches):
             grasps = growth.add(grasps, batch(number, index, grasps))
         seconds, cores = time.perf_counter() - start, time.process_time() - start_cores
-        tried = sum(of["tried"] for of in grasps.made["counts"].values())
+        tried = sum(of["tried"] for of in grasps.provenance["counts"].values())
         of_family[catalog.family(name)] += [len(grasps), tried, seconds, cores]
-        counts.update({(m, s): n for m, of in grasps.made["counts"].items() for s, n in of.items()})
+        counts.update({(m, s): n for m, of in grasps.provenance["counts"].items() for s, n in of.items()})
         precise.append(~(grasps.touches & ~overlap.is_tip(hand)).any(1))
         print(f"{name:24} {len(grasps) / seconds:6.1f}/s  {len(grasps) / tried:.2f} of those tried", flush=True)
     accepted, tried, seconds, cores = sum(of_family.values())
@@ -83,13 +83,13 @@ def covered(names: tuple[str, ...], batch: Batch, count: int) -> dict:
     hand = allegro.load()
     cells = {}
     for index, name in enumerate(names):
-        turns, reached = symmetry.group(catalog.load(name)), []
+        group, reached = symmetry.group(catalog.load(name)), []
         for search in (True, False):
             grasps, number, nothing = growth.begin(hand, name, {}), 0, growth.begin(hand, name, {})
             while len(grasps) < count:
                 grasps = growth.add(grasps, batch(number, index, grasps if search else nothing))
                 number += 1
-            reached.append(coverage.count(grasps.object_pose[:count], turns))
+            reached.append(coverage.count(grasps.object_pose[:count], group))
         cells[name] = reached
         print(f"{name:24} {reached[0]} cells with search, {reached[1]} without", flush=True)
     ratios = [with_search / without for with_search, without in cells.values()]

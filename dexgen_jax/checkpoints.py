@@ -28,7 +28,7 @@ from dexgen_jax import run_log
 MANIFEST_FILE = "manifest.json"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.npz"
-WEIGHTS_FORMAT = 1
+WEIGHTS_FORMAT = 2
 
 
 class Checkpoints:

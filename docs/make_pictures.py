@@ -48,7 +48,7 @@ def with_goal(grasps: library.ObjectGrasps) -> tuple[library.ObjectGrasps, np.nd
     rows = np.array([len(graph) // 3])
     kept = library.ObjectGrasps(
         grasps.hand_name, grasps.object_name, *(np.asarray(x) for x in (graph.q, graph.target, graph.object_pose)),
-        touches=grasps.touches[:0], source=grasps.source[:0], made={},
+        touches=grasps.touches[:0], source=grasps.source[:0], provenance={},
     )  # fmt: skip
     return kept, rows, np.asarray(graph.neighbours)[rows, 8]
 

@@ -30,7 +30,7 @@ def expert(config: ConfigDict, which: str | None = None) -> Expert:
     """
     found, wanted = Expert.from_pretrained(folder(config, "expert", which)), hand(config)
     if found.hand_name != wanted.name and found.hand_name == mirror.right_of(wanted.name):
-        return reflection.reflect(found, tasks.reflection(found.task, found.config["made"], wanted), wanted.name)
+        return reflection.reflect(found, tasks.reflection(found.task, found.config["env"], wanted), wanted.name)
     registry.refuse_other(f"the expert {which or config.expert!r}", found.hand_name, wanted.name)
     return found
 

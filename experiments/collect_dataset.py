@@ -39,12 +39,12 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         records.append(recorder(env, act, behaviour, layout, MODES.index(registry.MODES[task]), len(objects)))
         objects += catalog.names(stage.objects)  # each task's own, one after the other
         envs[task] = stage.env.to_dict()
-    made = {
+    attributes = {
         "control_hz": CONTROL_HZ, "objects": objects, "dexgen_jax": dexgen_jax.__version__,
-        "made": {"seed": config.seed, "behaviour": config.behaviour.to_dict(), "env": envs},
+        "provenance": {"seed": config.seed, "behaviour": config.behaviour.to_dict(), "env": envs},
     }  # fmt: skip
     place = places.at(dataset_files.where(config))
-    writer = store.create(place, env.hand, layout, made)
+    writer = store.create(place, env.hand, layout, attributes)
     blocks = writer.claim(*part(config))
     missing, block_rows = writer.missing(), layout.streams * layout.rows
     done = layout.blocks - len(missing)

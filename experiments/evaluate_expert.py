@@ -50,7 +50,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     if curves := files.learning_curves(log.run_dir, elsewhere):
         atomic_write(log.folder / "curve.svg", plots.learning(curves))
     env = build_env(ConfigDict({**env_config.to_dict(), "objects": config.sets[0]}))
-    look = film.Look(config.film.width, config.film.height, seconds=config.film.seconds)
+    look = film.FilmConfig(config.film.width, config.film.height, seconds=config.film.seconds)
     shot = shoot(env, learned, config.seed, look, log.folder, config.film.traced)[0] if look.seconds else None
     found = {which: short(score) for which, score in scores.items()}
     return {"sets": found, "film": shot, "scores": log.folder / "scores.json"}

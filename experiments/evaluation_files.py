@@ -86,7 +86,7 @@ def film_of(folder: Path, scene: Scene, operator: str, strength: float, look: Co
     alone = load_trace(folder, (operator, assist.ALONE, None))
     helped = load_trace(folder, (operator, assist.CONTROLLER, strength))
     environment = film.typical(alone)
-    shown = film.Look(look.width, look.height, seconds=look.seconds)
+    shown = film.FilmConfig(look.width, look.height, seconds=look.seconds)
     both = {f"{operator}, alone": alone, f"helped, strength {strength:g}": helped}
     frames = film.compare(scene, both, environment, shown)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ def build_env(config: ConfigDict) -> registry.Env:
 def load_expert(config: ConfigDict) -> tuple[Expert, ConfigDict]:
     """The expert a stage uses, and the stage's config with the task it was trained in, changed by `config.env`."""
     expert = artefacts.expert(config)
-    env = ConfigDict(expert.config["made"])
+    env = ConfigDict(expert.config["env"])
     with env.ignore_type():
         env.update(config.env)
     own = {"task": expert.task, "env": env, "network": {"history": expert.history}}
@@ -58,12 +58,12 @@ def play(config: ConfigDict, log: RunLog) -> dict:
     """Films a trained expert in the task it was trained in, without a time limit; trains nothing."""
     expert, config = load_expert(ConfigDict({**config.to_dict(), "env": {"episode_steps": 100_000}}))
     seconds = config.eval_steps / engines.CONTROL_HZ
-    path, trace = shoot(build_env(config), expert, config.seed, film.Look(320, seconds=seconds), log.folder)
+    path, trace = shoot(build_env(config), expert, config.seed, film.FilmConfig(320, seconds=seconds), log.folder)
     return {"film": path, "seconds": seconds, "goals": int(trace.goals.sum()), "drops": int(trace.drops.sum())}
 
 
 def shoot(
-    env: registry.Env, expert: Expert, seed: int, look: film.Look, folder: Path, traced: int = 16
+    env: registry.Env, expert: Expert, seed: int, look: film.FilmConfig, folder: Path, traced: int = 16
 ) -> tuple[Path, assist.Trace]:
     """Films the expert in one of `traced` environments, chosen for its typical number of drops: expert.mp4.
 

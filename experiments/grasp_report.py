@@ -20,7 +20,7 @@ def figures(hand: Hand, grasps: ObjectGrasps) -> dict[str, float]:
     Precision grasps touch the object with the last links alone. `cells` is how many cells of position and rotation
     are reached; the graph's figures are those of the goal graph with its default settings.
     """
-    tried = sum(of["tried"] for of in grasps.made["counts"].values())
+    tried = sum(of["tried"] for of in grasps.provenance["counts"].values())
     graph = goals.build(grasps.q, grasps.object_pose, goals.GraphConfig())
     inner = (grasps.touches & ~overlap.is_tip(hand)).any(axis=1)
     return {
@@ -59,7 +59,7 @@ def page(engine: Engine, libraries: list[ObjectGrasps], of_object: dict[str, dic
             Section(
                 grasps.object_name, scenes.model_of(engine.scene, fields),
                 np.concatenate([grasps.q, grasps.object_pose], axis=1), grasps.touches, grasps.source, numbers,
-                growth.describe(grasps.made["counts"]),
+                growth.describe(grasps.provenance["counts"]),
             )
         )  # fmt: skip
     capsules = grasp_page.capsule_names(engine.scene.model)

@@ -44,13 +44,13 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     grown = {}
     with log.progress("growing grasps", len(names) * size, "grasps") as bar:
         for index, name in enumerate(names):
-            made = {"seed": config.seed, "engine": engine.name, "versions": versions}
-            grasps = begun[name] if name in begun else growth.begin(hand, name, made)
+            provenance = {"seed": config.seed, "engine": engine.name, "versions": versions}
+            grasps = begun[name] if name in begun else growth.begin(hand, name, provenance)
             bar.advance(min(len(grasps), size))  # grown before a restart
             # From its name: an object grows the same whatever it is grown together with.
             key = jax.random.fold_in(jax.random.PRNGKey(config.seed), zlib.crc32(name.encode()))
             while len(grasps) < size:
-                batch, before = grasps.made["batches"], len(grasps)
+                batch, before = grasps.provenance["batches"], len(grasps)
                 refuse_hopeless(grasps, settings, config.min_share)
                 found = jax.device_get(attempt(jax.random.fold_in(key, batch), index, growth.known(grasps)))
                 grasps = growth.add(grasps, found)
@@ -65,12 +65,12 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
 def refuse_hopeless(grasps: ObjectGrasps, settings: growth.GrowthConfig, min_share: float) -> None:
     """Raises ValueError if after some batches less than `min_share` of the candidates have held."""
-    batches = grasps.made["batches"]
+    batches = grasps.provenance["batches"]
     if batches >= FIRST_BATCHES and len(grasps) < min_share * batches * settings.tried:
         raise ValueError(
             f"{grasps.object_name}: only {len(grasps)} grasps held after {batches} batches, less than {min_share:g} of "
-            f"the candidates; {growth.describe(grasps.made['counts'])}; choose an object this hand can hold, or lower "
-            "min_share to go on"
+            f"the candidates; {growth.describe(grasps.provenance['counts'])}; choose an object this hand can hold, or "
+            "lower min_share to go on"
         )
 
 

@@ -65,14 +65,14 @@ def present(
     measure = jax.jit(functools.partial(training.held_out_metrics, model, recipe, count=config.held_out_windows))
     errors = {name: float(value) for name, value in measure(weights, held_out, key).items()}
     sizes = {**sizes, "held_out_windows": int(held_out.count)}
-    made = {
+    provenance = {
         "seed": config.seed,
         "recipe": config.recipe.to_dict(),
-        "dataset": data.feed.dataset.attributes.get("made"),
+        "dataset": data.feed.dataset.attributes.get("provenance"),
         **sizes,
         **errors,
     }
-    Controller(model, weights).save(log.folder, made)
+    Controller(model, weights).save(log.folder, provenance)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.parameters))
     return {**errors, **sizes, "parameters": parameters, "offset_std_m": np.asarray(statistics.offset_std).tolist()}
 

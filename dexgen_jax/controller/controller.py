@@ -222,9 +222,9 @@ class Controller:
         weights = Weights(tree["denoiser"], tree["inverse_dynamics"], Normalizer(**tree["normalizer"]))
         return cls(Model.from_dict(config["model"]), weights, seed, settings)
 
-    def save(self, folder: str | Path, made: dict[str, Any] | None = None) -> None:
-        """Writes sizes, weights and normaliser; `made` says how it was trained and on what."""
-        checkpoints.save_weights(folder, {"model": self.model.to_dict(), "made": made or {}}, self.weights)
+    def save(self, folder: str | Path, provenance: dict[str, Any] | None = None) -> None:
+        """Writes sizes, weights and normaliser; `provenance` says how it was trained and on what."""
+        checkpoints.save_weights(folder, {"model": self.model.to_dict(), "provenance": provenance or {}}, self.weights)
 
     def reset(self, q: np.ndarray, target: np.ndarray | None = None) -> None:
         """Forgets the past: `q` (n,) [rad] is where the hand is, `target` where it was told to be (default: there)."""

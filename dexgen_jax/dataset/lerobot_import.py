@@ -42,8 +42,8 @@ def read(
         raise ValueError(f"{folder} has no episode of three rows or more at {control_hz} rows a second")
     packed = _pack(pieces, rows)
     layout = store.Layout(-(-len(packed) // streams), streams, rows)
-    made = {"made": {"lerobot": str(folder), "robot": info.get("robot_type"), "fps": info["fps"]}}
-    writer = store.create(to, hand, layout, {"control_hz": control_hz, "objects": [], **made})
+    provenance = {"lerobot": str(folder), "robot": info.get("robot_type"), "fps": info["fps"]}
+    writer = store.create(to, hand, layout, {"control_hz": control_hz, "objects": [], "provenance": provenance})
     for block in writer.claim():
         part = packed[block * streams : (block + 1) * streams]
         writer.write(block, _columns(hand, [_joined(stream, rows) for stream in part], layout))

@@ -45,7 +45,7 @@ def describe(dataset: store.Dataset, drop_seconds: float, modes: Sequence[str]) 
         },
         "blocks": len(dataset.blocks), "missing_blocks": dataset.layout.blocks - len(dataset.blocks),
         **_sizes(dataset, rows),
-        "provenance": {name: dataset.attributes.get(name) for name in ("hand", "dexgen_jax", "made")},
+        **{name: dataset.attributes.get(name) for name in ("hand", "dexgen_jax", "provenance")},
     }  # fmt: skip
 
 

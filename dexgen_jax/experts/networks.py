@@ -228,12 +228,12 @@ class Expert:
 
     @classmethod
     def of(
-        cls, networks: ActorCritic, params: dict, stats: dict[str, RunningStats], made: dict, task: str = "anygrasp",
+        cls, networks: ActorCritic, params: dict, stats: dict[str, RunningStats], env: dict, task: str = "anygrasp",
         hand: str = "allegro",
     ) -> "Expert":  # fmt: skip
-        """Takes from a training what acting needs; `made`, the settings of its `task`, and `hand` stay with it."""
+        """Takes from a training what acting needs; `env`, the settings of its `task`, and `hand` stay with it."""
         shape = networks.config
-        config: dict[str, Any] = {"hand": hand, "task": task, "made": made}
+        config: dict[str, Any] = {"hand": hand, "task": task, "env": env}
         config |= {"actor": list(shape.actor), "log_std": list(shape.log_std)}
         if shape.history:
             config["history"] = shape.history

@@ -12,13 +12,13 @@ POSITION_CELL = 0.02  # m
 ROTATION_CELL = 0.8  # rad, of the rotation vector
 
 
-def cells(object_pose: np.ndarray, turns: np.ndarray) -> np.ndarray:
+def cells(object_pose: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Returns the cell of each pose (N, 7), (N, 6) int: three of position and three of rotation.
 
-    Poses that look alike, `turns` (G, R, 4) being the object's symmetry group, lie in one cell.
+    Poses that look alike, `group` (G, R, 4) being the object's symmetry group, lie in one cell.
     """
     upright = jnp.asarray(rotation.IDENTITY)
-    seen = jax.vmap(lambda quat: metric.nearest_turn(upright, quat, turns))(
+    seen = jax.vmap(lambda quat: metric.nearest_turn(upright, quat, group))(
         jnp.asarray(object_pose[:, 3:], jnp.float32)
     )
     vector = np.asarray(rotation.to_rotation_vector(seen))
@@ -26,6 +26,6 @@ def cells(object_pose: np.ndarray, turns: np.ndarray) -> np.ndarray:
     return np.round(scaled).astype(int)
 
 
-def count(object_pose: np.ndarray, turns: np.ndarray) -> int:
+def count(object_pose: np.ndarray, group: np.ndarray) -> int:
     """How many different cells the poses (N, 7) lie in."""
-    return len(np.unique(cells(object_pose, turns), axis=0))
+    return len(np.unique(cells(object_pose, group), axis=0))

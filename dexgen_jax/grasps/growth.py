@@ -49,18 +49,18 @@ class Subject:
     """What growth needs to know of an object besides its shape; stacked over the engine's objects."""
 
     surface: Surface
-    turns: jax.Array  # (G, R, 4) symmetry group
+    group: jax.Array  # (G, R, 4) symmetry group
 
 
 def subjects(objects: list[ObjectParams], seed: int = 0) -> Subject:
     """Samples surfaces and finds symmetries of `objects`, on the host."""
     drawn = [surface.sample(thing, np.random.default_rng(seed), _SURFACE_POINTS) for thing in objects]
     groups = [symmetry.group(thing) for thing in objects]
-    pieces, size = np.max([turns.shape[:2] for turns in groups], axis=0)
-    pad = lambda turns: np.pad(turns, ((0, pieces - len(turns)), (0, size - turns.shape[1]), (0, 0)))
+    pieces, size = np.max([group.shape[:2] for group in groups], axis=0)
+    pad = lambda group: np.pad(group, ((0, pieces - len(group)), (0, size - group.shape[1]), (0, 0)))
     return Subject(
         Surface(jnp.stack([points for points, _ in drawn]), jnp.stack([normals for _, normals in drawn])),
-        jnp.stack([pad(turns) for turns in groups]),  # a piece of zeros is never the nearest
+        jnp.stack([pad(group) for group in groups]),  # a piece of zeros is never the nearest
     )
 
 
@@ -82,7 +82,7 @@ def attempt(
     make = {
         "cup": lambda key: sample.cup(key, hand),
         "contacts": lambda key: contacts.propose(key, hand, subject.surface, params, config.propose),
-        "search": lambda key: search.expand(key, hand, known, params, subject.turns, config.expand),
+        "search": lambda key: search.expand(key, hand, known, params, subject.group, config.expand),
     }
     batches, tried, counts = [], [], {}
     for name, checks in MAKERS.items():
@@ -120,26 +120,30 @@ def known(grasps: ObjectGrasps) -> Known:
     return Known(pad(grasps.q), pad(grasps.target), pad(grasps.object_pose), jnp.asarray(len(rows), jnp.int32))
 
 
-def begin(hand: Hand, object_name: str, made: dict) -> ObjectGrasps:
-    """A library without grasps; `made` says how it will be grown."""
+def begin(hand: Hand, object_name: str, provenance: dict) -> ObjectGrasps:
+    """A library without grasps; `provenance` says how it will be grown."""
     joints, capsules = hand.num_joints, len(hand.chain.capsule_body)
     empty = [np.zeros((0, width), np.float32) for width in (joints, joints, 7)]
-    made = {"batches": 0, "counts": {}} | made
-    return ObjectGrasps(hand.name, object_name, *empty, np.zeros((0, capsules), bool), np.zeros(0, np.uint8), made)
+    provenance = {"batches": 0, "counts": {}} | provenance
+    return ObjectGrasps(
+        hand.name, object_name, *empty, np.zeros((0, capsules), bool), np.zeros(0, np.uint8), provenance
+    )
 
 
 def add(grasps: ObjectGrasps, grown: Grown) -> ObjectGrasps:
     """Adds what a batch has found and counted. As precise as a file, so a run that was stopped grows the same."""
     settled, keep = grown.settled, np.asarray(grown.settled.accepted)
-    counts = {maker: dict(stages) for maker, stages in grasps.made["counts"].items()}
+    counts = {maker: dict(stages) for maker, stages in grasps.provenance["counts"].items()}
     for maker, checks in MAKERS.items():
         old = counts.get(maker, {})
         stages = ("proposed", *checks, "tried", *settle.STAGES)
         counts[maker] = {stage: old.get(stage, 0) + int(grown.counts[maker][stage]) for stage in stages}
-    made = grasps.made | {"batches": grasps.made["batches"] + 1, "counts": counts}
+    provenance = grasps.provenance | {"batches": grasps.provenance["batches"] + 1, "counts": counts}
     rows = (settled.q, settled.target, settled.object_pose, settled.touches, grown.source)
-    found = ObjectGrasps(grasps.hand_name, grasps.object_name, *(np.asarray(x)[keep] for x in rows), made=made)
-    return libraries.join(grasps, found.rounded(), made)
+    found = ObjectGrasps(
+        grasps.hand_name, grasps.object_name, *(np.asarray(x)[keep] for x in rows), provenance=provenance
+    )
+    return libraries.join(grasps, found.rounded(), provenance)
 
 
 def describe(counts: dict[str, dict[str, int]]) -> str:

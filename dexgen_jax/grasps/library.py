@@ -42,7 +42,7 @@ class ObjectGrasps:
     object_pose: np.ndarray  # (N, 7) m and quaternion w x y z, palm frame
     touches: np.ndarray  # (N, capsules) bool, which collision shapes of the hand touch the object
     source: np.ndarray  # (N,) uint8, which maker of `growth.MAKERS` found it
-    made: dict  # how: seed, batches, counts at each stage, versions, ...
+    provenance: dict  # seed, batches, counts at each stage, versions, ...
 
     def __len__(self) -> int:
         return len(self.q)
@@ -60,7 +60,7 @@ def save(folder: str | Path, grasps: ObjectGrasps) -> Path:
     """Writes `<folder>/<object>.npz` in one step: a reader sees the old file or the new one, never a part."""
     arrays = _encode(grasps)
     meta = {
-        "version": FORMAT_VERSION, "hand": grasps.hand_name, "object": grasps.object_name, "made": grasps.made,
+        "version": FORMAT_VERSION, "hand": grasps.hand_name, "object": grasps.object_name, "made": grasps.provenance,
         "sha256": _digest(arrays),
     }  # fmt: skip
     buffer = io.BytesIO()
@@ -105,7 +105,7 @@ def load(folder: str | Path, object_name: str, hand_name: str) -> ObjectGrasps:
             f"asked for {hand_name!r} and {object_name!r}: name another folder, or grow them with "
             f"experiments/grow_grasps.py --config.hand={hand_name}"
         )
-    nothing = ObjectGrasps(hand_name, object_name, *[None] * len(_ROWS), made=meta["made"])
+    nothing = ObjectGrasps(hand_name, object_name, *[None] * len(_ROWS), provenance=meta["made"])
     if reflected:
         arrays["object_pose"] = mirror.reflect(arrays["object_pose"], mirror.POSE)
     return _decode(nothing, arrays)
@@ -136,7 +136,7 @@ def _digest(arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def join(first: ObjectGrasps, second: ObjectGrasps, made: dict) -> ObjectGrasps:
+def join(first: ObjectGrasps, second: ObjectGrasps, provenance: dict) -> ObjectGrasps:
     """Puts the grasps of `second` after those of `first`. Raises ValueError for another hand or object."""
     names = [(grasps.hand_name, grasps.object_name) for grasps in (first, second)]
     if names[0] != names[1]:
@@ -146,7 +146,7 @@ def join(first: ObjectGrasps, second: ObjectGrasps, made: dict) -> ObjectGrasps:
             "cannot be one library"
         )
     rows = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in _ROWS}
-    return dataclasses.replace(first, **rows, made=made)
+    return dataclasses.replace(first, **rows, provenance=provenance)
 
 
 @struct.dataclass

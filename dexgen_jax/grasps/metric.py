@@ -23,12 +23,12 @@ class Metric:
     joint_unit: float = 0.3  # rad, root mean square over the joints
 
 
-def nearest_turn(quat: jax.Array, other: jax.Array, turns: np.ndarray = symmetry.NONE) -> jax.Array:
+def nearest_turn(quat: jax.Array, other: jax.Array, group: np.ndarray = symmetry.NONE) -> jax.Array:
     """Returns which of the rotations that look like `other` (4,) is nearest to `quat` (4,); (4,).
 
-    `turns` (G, R, 4) is the object's symmetry group as `symmetry.group` gives it.
+    `group` (G, R, 4) is the object's symmetry group as `symmetry.group` gives it.
     """
-    bases = jnp.asarray(turns, quat.dtype)
+    bases = jnp.asarray(group, quat.dtype)
     toward = rotation.multiply(rotation.conjugate(other), quat)  # in the object's frame, where the group acts
     share = jnp.sum(bases * toward[None, None], -1)
     piece = jnp.argmax(jnp.sum(share**2, -1))
@@ -43,13 +43,13 @@ def distance(
     other_q: jax.Array,
     other_pose: jax.Array,
     metric: Metric,
-    turns: np.ndarray = symmetry.NONE,
+    group: np.ndarray = symmetry.NONE,
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the distance () [units] between two grasps and the angle () [rad] between their objects.
 
     `q`, `other_q` (n,) [rad]; `pose`, `other_pose` (7,) [m and quaternion w x y z]; vmap to batch.
     """
-    angle = rotation.angle_between(pose[3:], nearest_turn(pose[3:], other_pose[3:], turns))
+    angle = rotation.angle_between(pose[3:], nearest_turn(pose[3:], other_pose[3:], group))
     shift = jnp.linalg.norm(pose[:3] - other_pose[:3])
     joints = jnp.sqrt(jnp.mean((q - other_q) ** 2))
     return shift / metric.position_unit + angle / metric.angle_unit + joints / metric.joint_unit, angle
@@ -61,7 +61,7 @@ def to_all(
     all_q: jax.Array,
     all_pose: jax.Array,
     metric: Metric,
-    turns: np.ndarray = symmetry.NONE,
+    group: np.ndarray = symmetry.NONE,
 ) -> tuple[jax.Array, jax.Array]:
     """`distance` of a block (B, ...) of grasps to all (N, ...), as matrix products: distances and angles (B, N).
 
@@ -69,7 +69,7 @@ def to_all(
     """
     product = lambda a, b: jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
     # <conj(b) a, u> = <a, b u>: turn all objects by the group first, then one product compares them.
-    bases = jnp.asarray(turns, pose.dtype)
+    bases = jnp.asarray(group, pose.dtype)
     turned = rotation.multiply(all_pose[:, None, None, 3:], bases[None])  # (N, G, R, 4)
     share = product(pose[:, 3:], turned.reshape(-1, 4)).reshape(len(pose), *turned.shape[:-1])
     cosine = jnp.sqrt(jnp.max(jnp.sum(share**2, -1), -1))

@@ -46,20 +46,20 @@ class Known:
 
 
 def expand(
-    key: jax.Array, hand: Hand, known: Known, params: ObjectParams, turns: jax.Array, config: SearchConfig
+    key: jax.Array, hand: Hand, known: Known, params: ObjectParams, group: jax.Array, config: SearchConfig
 ) -> Candidate:
     """Moves the known grasp nearest to a random place toward it; vmap to batch. `known` must hold a grasp.
 
-    `turns` (G, R, 4) is the object's symmetry group: a place is no further than the nearest turn that looks like it.
+    `group` (G, R, 4) is the object's symmetry group: a place is no further than the nearest turn that looks like it.
     """
     key_place, key_share = jax.random.split(key)
     place = cupped(key_place, hand, config.spread)
     place_q, place_pose = place[: hand.num_joints], place[hand.num_joints :]
-    far, _ = metrics.to_all(place_q[None], place_pose[None], known.q, known.object_pose, config.metric, turns)
+    far, _ = metrics.to_all(place_q[None], place_pose[None], known.q, known.object_pose, config.metric, group)
     near = jnp.argmin(jnp.where(jnp.arange(len(known.q)) < known.count, far[0], jnp.inf))
     q, pose = known.q[near], known.object_pose[near]
     share = jax.random.uniform(key_share, minval=config.share[0], maxval=config.share[1])
-    new_q, new_pose = interpolate(q, pose, place_q, place_pose, share, turns)
+    new_q, new_pose = interpolate(q, pose, place_q, place_pose, share, group)
     contact = jnp.abs(_air(hand, q, params, pose)) < config.touch
     fixed_q = fix_contacts(hand, new_q, params, new_pose, contact, config.fix_steps)
     inner = jnp.any(overlap.touching(overlap.depths(hand, q, params, pose)) & ~overlap.is_tip(hand))
@@ -69,22 +69,22 @@ def expand(
     clear = overlap.depth(hand, fixed_q, params, new_pose) < config.max_depth
     passed = jnp.cumprod(jnp.stack([held, clear]).astype(jnp.int32)).sum()
     goal = jnp.clip(fixed_q + known.target[near] - q, hand.lower, hand.upper)
-    news = novelty(new_pose, known, turns, config.metric)
+    news = novelty(new_pose, known, group, config.metric)
     return Candidate(jnp.concatenate([fixed_q, new_pose]), goal, passed, merit=news)
 
 
-def novelty(pose: jax.Array, known: Known, turns: jax.Array, metric: Metric) -> jax.Array:
+def novelty(pose: jax.Array, known: Known, group: jax.Array, metric: Metric) -> jax.Array:
     """Returns how far () [units] an object pose (7,) is from that of any known grasp, whatever the joints."""
     of_objects = dataclasses.replace(metric, joint_unit=jnp.inf)
-    far, _ = metrics.to_all(known.q[:1], pose[None], known.q, known.object_pose, of_objects, turns)
+    far, _ = metrics.to_all(known.q[:1], pose[None], known.q, known.object_pose, of_objects, group)
     return jnp.min(jnp.where(jnp.arange(len(known.q)) < known.count, far[0], jnp.inf))
 
 
 def interpolate(
-    q: jax.Array, pose: jax.Array, place_q: jax.Array, place_pose: jax.Array, share: jax.Array, turns: jax.Array
+    q: jax.Array, pose: jax.Array, place_q: jax.Array, place_pose: jax.Array, share: jax.Array, group: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Goes a `share` () in [0, 1] of the way from a grasp to a place; rotations take the shortest way that counts."""
-    seen = metrics.nearest_turn(pose[3:], place_pose[3:], turns)
+    seen = metrics.nearest_turn(pose[3:], place_pose[3:], group)
     way = rotation.to_rotation_vector(rotation.multiply(rotation.conjugate(pose[3:]), seen))
     quat = rotation.multiply(pose[3:], rotation.from_rotation_vector(share * way))
     position = pose[:3] + share * (place_pose[:3] - pose[:3])

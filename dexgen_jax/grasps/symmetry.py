@@ -38,13 +38,13 @@ def group(params: ObjectParams) -> np.ndarray:
     axes = kept(np.array([_turn(axis, 1.0) for axis in np.eye(3)]))  # one radian is no fraction of a turn
     if len(axes) > 1:
         return np.eye(4, dtype=np.float32)[None]
-    turns = [np.array([1.0, 0, 0, 0]), *kept(np.array(_candidates()))]
+    rotations = [np.array([1.0, 0, 0, 0]), *kept(np.array(_candidates()))]
     if not len(axes):
-        return np.array(_closed(turns), np.float32)[:, None]
+        return np.array(_closed(rotations), np.float32)[:, None]
     # About an axis of revolution the other turns are at most flips: one of them stands for all.
     about = np.concatenate([[0.0], axes[0][1:] / np.linalg.norm(axes[0][1:])])
-    flips = [quat for quat in turns if abs(quat[0]) < 1e-6 and abs(quat @ about) < 1e-6]
-    pieces = [(turns[0], about), *((flip, _multiply(flip, about)) for flip in flips[:1])]
+    flips = [quat for quat in rotations if abs(quat[0]) < 1e-6 and abs(quat @ about) < 1e-6]
+    pieces = [(rotations[0], about), *((flip, _multiply(flip, about)) for flip in flips[:1])]
     return np.array(pieces, np.float32)
 
 
@@ -63,10 +63,10 @@ def _candidates() -> list[np.ndarray]:
     return found
 
 
-def _closed(turns: list[np.ndarray]) -> list[np.ndarray]:
-    """The different rotations among `turns` and their products."""
+def _closed(rotations: list[np.ndarray]) -> list[np.ndarray]:
+    """The different rotations among `rotations` and their products."""
     found: list[np.ndarray] = []
-    for a, b in itertools.product(turns, repeat=2):
+    for a, b in itertools.product(rotations, repeat=2):
         new = _multiply(a, b)
         if all(abs(new @ old) < 1 - 1e-6 for old in found):
             found.append(new)

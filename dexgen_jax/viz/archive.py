@@ -16,7 +16,7 @@ from dexgen_jax.viz.session import Session, Step
 FILMED = 30.0  # s: a film shows the last of a recording, for drawing takes longer than living
 GALLERY = 24  # grasps
 _LIVE, _GRASPS, _STREAM = "live", "grasps of this object", "dataset"
-_LOOK = film.Look(width=400, height=320, seconds=FILMED)
+_LOOK = film.FilmConfig(width=400, height=320, seconds=FILMED)
 
 Refuse = Callable[[str], None]
 

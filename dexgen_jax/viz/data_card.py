@@ -25,7 +25,6 @@ def write(folder: str | Path, found: Mapping[str, Any], limits: Mapping[str, Seq
 
 def text(found: Mapping[str, Any]) -> str:
     """The card's Markdown."""
-    made = found["provenance"]
     size = found["bytes_per_transition"]
     rows = {
         "transitions": f"{found['transitions']:,}",
@@ -41,14 +40,14 @@ def text(found: Mapping[str, Any]) -> str:
     }
     shares = [f"| {name} | {share:.1%} |" for name, share in {**found["modes"], **found["objects"]}.items()]
     lines = [
-        f"# Recordings of the {made['hand']} hand", "",
+        f"# Recordings of the {found['hand']} hand", "",
         "Joint positions and targets at the control rate, with flags and modes; what only a simulator knows is in the "
         "columns `privileged/`.", "",
         "| what | how much |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items()), "",
         "| mode or object | share of the rows |", "|---|---|", *shares, "",
         f"![Shares]({SHARES_FILE})", "", f"![Range of each joint within its limits]({JOINTS_FILE})", "",
-        f"Made by dexgen_jax {made['dexgen_jax']} with", "",
-        "```json", run_log.to_json(made["made"], indent=1), "```", "",
+        f"Made by dexgen_jax {found['dexgen_jax']} with", "",
+        "```json", run_log.to_json(found["provenance"], indent=1), "```", "",
     ]  # fmt: skip
     return "\n".join(lines)
 

@@ -30,7 +30,7 @@ class Trace(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class FilmConfig:
     """Size and pace of a film."""
 
     width: int = 288  # pixels of each of the two pictures
@@ -45,7 +45,7 @@ def typical(trace: Trace) -> int:
     return int(np.argmin(np.abs(drops - drops.mean())))
 
 
-def compare(scene: Scene, traces: Mapping[str, Trace], environment: int, look: Look) -> np.ndarray:
+def compare(scene: Scene, traces: Mapping[str, Trace], environment: int, look: FilmConfig) -> np.ndarray:
     """Films one environment of several traces beside each other; returns uint8 (frames, height, width, 3).
 
     Each trace's name becomes the caption of its picture.
@@ -53,7 +53,7 @@ def compare(scene: Scene, traces: Mapping[str, Trace], environment: int, look: L
     return video.beside(*(_shoot(scene, name, trace, environment, look) for name, trace in traces.items()))
 
 
-def _shoot(scene: Scene, title: str, trace: Trace, environment: int, look: Look) -> np.ndarray:
+def _shoot(scene: Scene, title: str, trace: Trace, environment: int, look: FilmConfig) -> np.ndarray:
     count = min(round(look.seconds * look.fps), len(trace.q))
     one = jax.tree.map(lambda x: np.asarray(x)[:count, environment], trace)
     qpos = np.concatenate([one.q, one.object_pose], axis=-1)

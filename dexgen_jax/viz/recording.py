@@ -82,7 +82,8 @@ def save(folder: str | Path, hand: Hand, objects: Sequence[str], steps: Sequence
     """
     layout = store.Layout(blocks=1, streams=1, rows=len(steps))
     attributes = {
-        "control_hz": CONTROL_HZ, "objects": list(objects), "dexgen_jax": dexgen_jax.__version__, "made": "by hand",
+        "control_hz": CONTROL_HZ, "objects": list(objects), "dexgen_jax": dexgen_jax.__version__,
+        "provenance": "by hand",
     }  # fmt: skip
     writer = store.create(folder, hand, layout, attributes)
     before = [step.before for step in steps]
@@ -102,7 +103,7 @@ def save(folder: str | Path, hand: Hand, objects: Sequence[str], steps: Sequence
 
 def write_film(
     path: str | Path, scene: Scene, packed: Callable[[str], ObjectParams], takes: dict[str, Sequence[Step]],
-    look: film.Look,
+    look: film.FilmConfig,
 ) -> None:  # fmt: skip
     """Writes an mp4 of one recording, or of several beside each other; `takes` by the caption of each.
 

@@ -48,7 +48,7 @@ class Simulation:
         self._library = functools.cache(self._load)
         # The session turns the wrist, and nothing is ever late.
         own = {"episode_steps": 10**8, "randomization.gravity_walk": 0.0, "randomization.gravity_angle": np.pi}
-        settings = {**expert.config["made"], **(overrides or {}), **own}
+        settings = {**expert.config["env"], **(overrides or {}), **own}
         self.env = registry.make("anygrasp", settings, engine=engine, library=self._library(self.objects[0]))
         self._begin, self._step = jax.jit(self._begin_one), jax.jit(self._step_one)
         self._state: State | None = None

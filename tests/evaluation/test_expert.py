@@ -32,7 +32,7 @@ def choices(env):
     networks = ActorCritic(NetworkConfig(actor=(8,), critic=(8,)), env.action_size)
     params = networks.init(jax.random.PRNGKey(0), {"state": env.action_size, "privileged_state": 1})
     stats = {"state": RunningStats.zeros(env.action_size)}
-    return evaluation.actors(env, Expert.of(networks, params, stats, made={}))
+    return evaluation.actors(env, Expert.of(networks, params, stats, env={}))
 
 
 @pytest.fixture(scope="module")

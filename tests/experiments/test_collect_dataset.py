@@ -21,7 +21,7 @@ def _dataset(folder):
     flags[:, :, 0] = store.FIRST
     flags[1, 0, [3, 29, 40]] = store.PERTURBED, store.DROP, store.SUCCESS
     flags[1, 0, 30] = store.FIRST
-    made = {"control_hz": 10.0, "objects": ["cube_55", "sphere_64"], "made": {"seed": 7}}
+    made = {"control_hz": 10.0, "objects": ["cube_55", "sphere_64"], "provenance": {"seed": 7}}
     writer = store.create(folder, HAND, store.Layout(2, 1, 50), made)
     for block in range(2):
         zeros = {name: np.zeros((1, 50, *c.shape), c.dtype) for name, c in store.columns(HAND).items()}
@@ -71,4 +71,4 @@ def test_blocks_take_the_tasks_in_turn_and_every_row_says_which(monkeypatch, tmp
     assert dataset.attributes["objects"] == ["cube_55", "sphere_64", "rod_30_150", "rod_36_110"]
     of_rods = columns["privileged/object_index"] >= 2
     np.testing.assert_array_equal(of_rods, columns["mode"] == 1)
-    assert dataset.attributes["made"]["env"] == {task: {"task": task} for task in OWN}
+    assert dataset.attributes["provenance"]["env"] == {task: {"task": task} for task in OWN}

@@ -10,14 +10,14 @@ from ml_collections import ConfigDict
 
 from dexgen_jax.run_log import RunLog
 
-MADE = {"action_scale": 0.2, "episode_steps": 200, "randomization": {"mass": [0.1, 0.2]}}
+ENV = {"action_scale": 0.2, "episode_steps": 200, "randomization": {"mass": [0.1, 0.2]}}
 
 
 @pytest.fixture
 def expert(monkeypatch):
     """An expert that pushes all joints on, found in whatever folder."""
     push = lambda obs: 0.5 + 0 * obs["state"]
-    found = types.SimpleNamespace(config={"made": MADE}, hand_name="allegro", history=3, task="fine_rotation", act=push)
+    found = types.SimpleNamespace(config={"env": ENV}, hand_name="allegro", history=3, task="fine_rotation", act=push)
     monkeypatch.setattr(expert_files.Expert, "from_pretrained", lambda folder: found)
     return found
 
@@ -57,7 +57,7 @@ def test_playing_films_one_environment_without_a_time_limit(expert, monkeypatch,
     result = expert_files.play(config, RunLog(tmp_path, "play"))
     # 0.5 of the scale 0.15 rad: |q - start| = 0.365 > 0.3 after the 5th action, so of 12 two drop; goals at 2 and 4.
     assert (result["seconds"], result["drops"], result["goals"]) == (1.2, 2, 5)
-    assert built[0].env.to_dict() == MADE | {"episode_steps": 100_000}
+    assert built[0].env.to_dict() == ENV | {"episode_steps": 100_000}
     scene, traces, shown, look = filmed[0]
     assert scene == "scene" and traces["expert"].q.shape == (12, 16, 16) and (shown, look.seconds) == (0, 1.2)
     assert result["film"] == tmp_path / "play" / "expert.mp4" and result["film"].stat().st_size > 0

@@ -11,8 +11,8 @@ from dexgen_jax.hand import allegro
 
 def _grasps(count, batches, held=0):
     counts = {"cup": {"proposed": 300, "tried": 300, "closed": 200, "shaken": 4, "held": held}}
-    made = {"batches": batches, "counts": counts}
-    empty = growth.begin(allegro.load(), "cube_55", made)
+    provenance = {"batches": batches, "counts": counts}
+    empty = growth.begin(allegro.load(), "cube_55", provenance)
     rng = np.random.default_rng(0)
     quat = rng.standard_normal((count, 4))
     pose = np.concatenate(

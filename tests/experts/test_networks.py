@@ -112,7 +112,7 @@ def test_a_new_policy_stays_near_zero():
 
 def test_an_expert_acts_the_same_after_it_was_saved_and_read(learned, tmp_path):
     params, stats = learned
-    expert = Expert.of(NETWORKS, params, stats, made={"task": "toy", "weights": (1, 2)})
+    expert = Expert.of(NETWORKS, params, stats, env={"task": "toy", "weights": (1, 2)})
     expert.save(tmp_path / "expert")
     back = Expert.from_pretrained(tmp_path / "expert")
     obs = {"state": jax.random.normal(jax.random.PRNGKey(2), (6, 5))}
@@ -121,7 +121,7 @@ def test_an_expert_acts_the_same_after_it_was_saved_and_read(learned, tmp_path):
     key = jax.random.PRNGKey(3)
     np.testing.assert_array_equal(back.act(obs, key), expert.act(obs, key))
     assert np.abs(back.act(obs, key) - back.act(obs)).max() > 0.01
-    assert back.config["made"] == {"task": "toy", "weights": [1, 2]} and back.task == "anygrasp"
+    assert back.config["env"] == {"task": "toy", "weights": [1, 2]} and back.task == "anygrasp"
     assert Expert.of(NETWORKS, params, stats, {}, "fine_rotation").task == "fine_rotation"
     one = jax.jit(lambda o: back.act({"state": o}))(obs["state"][0])
     np.testing.assert_allclose(one, back.act(obs)[0], rtol=1e-5)
@@ -134,8 +134,8 @@ def test_an_actor_may_build_on_an_action_that_it_is_given(learned, tmp_path):
     params, stats = learned
     obs, given = {"state": jnp.ones((2, 5))}, jnp.array([[1.0, -2.0, 0.0], [0.5, 0.0, 4.0]])
     shares = jnp.array([0.1, 0.2, 0.3])
-    expert = Expert.of(networks, params | {"carry": shares}, stats, made={})
-    own = Expert.of(NETWORKS, params, stats, made={}).act(obs)
+    expert = Expert.of(networks, params | {"carry": shares}, stats, env={})
+    own = Expert.of(NETWORKS, params, stats, env={}).act(obs)
     np.testing.assert_allclose(expert.act(obs | {"carry": given}) - own, given * shares[None], atol=1e-6)
     expert.save(tmp_path)
     back = Expert.from_pretrained(tmp_path)
@@ -167,7 +167,7 @@ def test_without_a_history_there_is_nothing_of_it():
 
 def test_an_expert_that_looks_back_acts_the_same_after_it_was_saved_and_read(looking_back, tmp_path):
     networks, params, stats = looking_back
-    expert = Expert.of(networks, params, stats, made={})
+    expert = Expert.of(networks, params, stats, env={})
     expert.save(tmp_path / "expert")
     back = Expert.from_pretrained(tmp_path / "expert")
     keys = jax.random.split(jax.random.PRNGKey(2))

@@ -64,7 +64,7 @@ def test_an_iteration_is_compiled_once():
 def test_a_training_may_start_from_an_expert_of_its_sizes():
     init = jax.jit(lambda key: ppo.init(ENV, NETWORKS, CONFIG, key, ENV.episode_steps))
     created = [init(jax.random.PRNGKey(i)) for i in range(2)]
-    expert = Expert.of(NETWORKS, created[0].params, created[0].stats, made={})
+    expert = Expert.of(NETWORKS, created[0].params, created[0].stats, env={})
     started = training.start_from(created[1], expert)
     jax.tree.map(np.testing.assert_array_equal, started.params["actor"], created[0].params["actor"])
     jax.tree.map(np.testing.assert_array_equal, started.stats["state"], created[0].stats["state"])
@@ -73,7 +73,7 @@ def test_a_training_may_start_from_an_expert_of_its_sizes():
     other = ActorCritic(NetworkConfig(actor=(4,), critic=(8,)), ENV.action_size)
     params = other.init(jax.random.PRNGKey(0), {name: shape[0] for name, shape in ENV.observation_size.items()})
     with pytest.raises(ValueError, match=r"has \(4,\) at .*bias.* where this training has \(8,\): give it the widths"):
-        training.start_from(created[1], Expert.of(other, params, created[0].stats, made={}))
+        training.start_from(created[1], Expert.of(other, params, created[0].stats, env={}))
 
 
 def test_an_expert_that_saw_less_goes_on_as_it_was_and_learns_to_use_the_rest():
@@ -92,18 +92,18 @@ def test_an_expert_that_saw_less_goes_on_as_it_was_and_learns_to_use_the_rest():
     )
     bent = jax.tree.map(lambda x: x + 0.3 * jax.random.normal(jax.random.PRNGKey(x.size), x.shape), half.params)
     stats = {name: one.update(jnp.eye(one.mean.size) * 3 + 1) for name, one in half.stats.items()}
-    expert = Expert.of(NETWORKS, bent, stats, made={})
+    expert = Expert.of(NETWORKS, bent, stats, env={})
     started = training.start_from(fresh, expert)
     seen = jax.random.normal(jax.random.PRNGKey(2), (6, 4))
-    wide = Expert.of(NETWORKS, started.params, started.stats, made={})
+    wide = Expert.of(NETWORKS, started.params, started.stats, env={})
     np.testing.assert_array_equal(wide.act({"state": seen}), expert.act({"state": seen[:, :2]}))
     np.testing.assert_array_equal(started.stats["state"].count, [*stats["state"].count, *[jnp.float32(1e-4)] * 2])
     learned, _ = jax.jit(lambda state: ppo.iteration(ENV, NETWORKS, CONFIG, state))(started)
     assert (np.abs(learned.params["actor"]["params"]["Dense_0"]["kernel"][2:]).max(1) > 0).all()
     with pytest.raises(ValueError, match=r"has \(4, 8\) at .*Dense_0.* where this training has \(2, 8\): give it"):
-        training.start_from(half, Expert.of(NETWORKS, fresh.params, fresh.stats, made={}))
+        training.start_from(half, Expert.of(NETWORKS, fresh.params, fresh.stats, env={}))
     # What a style or a history put last has no place in the middle.
-    styled = Expert.of(NETWORKS, bent, stats, made={"style": {"shown": True}})
+    styled = Expert.of(NETWORKS, bent, stats, env={"style": {"shown": True}})
     with pytest.raises(ValueError, match=r"has \(2, 8\) at .* where this training has \(4, 8\): give it the widths"):
         training.start_from(fresh, styled)
 

@@ -59,10 +59,10 @@ def test_search_waits_for_something_to_start_from(grown):
 def test_a_library_is_what_the_batches_found_in_the_steps_of_a_file(grown):
     grasps, batches, begun = grown
     found = sum(int(batch.settled.accepted.sum()) for batch in batches)
-    assert len(grasps) == found > len(begun) > 5 and grasps.made["batches"] == 2
+    assert len(grasps) == found > len(begun) > 5 and grasps.provenance["batches"] == 2
     np.testing.assert_array_equal(grasps.q, grasps.rounded().q)
     np.testing.assert_array_equal(grasps.q[: len(begun)], begun.q)
-    held = {maker: of["held"] for maker, of in grasps.made["counts"].items()}
+    held = {maker: of["held"] for maker, of in grasps.provenance["counts"].items()}
     assert held == {maker: int((grasps.source == i).sum()) for i, maker in enumerate(growth.MAKERS)}
     hand = allegro.load()
     depths = jax.vmap(lambda q, pose: overlap.depths(hand, q, catalog.load("box_50_50_80"), pose))
@@ -75,7 +75,7 @@ def test_a_run_that_was_stopped_grows_the_same(attempt, grown, tmp_path):
     again = growth.add(grown[2], attempt(1, library.load(tmp_path, "box_50_50_80", "allegro")))
     for name in ("q", "target", "object_pose", "touches", "source"):
         np.testing.assert_array_equal(getattr(again, name), getattr(grown[0], name))
-    assert again.made == grown[0].made
+    assert again.provenance == grown[0].provenance
 
 
 def test_search_knows_a_sample_when_there_are_too_many(grown, monkeypatch):
@@ -98,13 +98,13 @@ def test_only_sound_candidates_are_chosen_and_the_best_of_them_first():
 
 
 def test_symmetry_groups_are_padded_to_one_size():
-    turns = growth.subjects([catalog.load("sphere_64"), catalog.load("box_48_56_64")]).turns
-    assert turns.shape == (2, 4, 4, 4)
-    assert not np.asarray(turns)[0, 1:].any() and not np.asarray(turns)[1, :, 1:].any()
+    group = growth.subjects([catalog.load("sphere_64"), catalog.load("box_48_56_64")]).group
+    assert group.shape == (2, 4, 4, 4)
+    assert not np.asarray(group)[0, 1:].any() and not np.asarray(group)[1, :, 1:].any()
 
 
 def test_losses_are_said_in_one_line(grown):
-    line = growth.describe(grown[2].made["counts"])
+    line = growth.describe(grown[2].provenance["counts"])
     assert line.startswith("cup: 64 proposed, 32 tried, ") and "contacts: 64 proposed, " in line
     assert "search" not in line  # it has proposed nothing yet
 

@@ -28,7 +28,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
     back = library.load(path.parent, "cube_55", "allegro")
     for name in ("q", "target", "object_pose", "touches", "source"):
         np.testing.assert_array_equal(getattr(back, name), getattr(grasps, name))
-    assert (back.made, back.hand_name, back.object_name) == (grasps.made, "allegro", "cube_55")
+    assert (back.provenance, back.hand_name, back.object_name) == (grasps.provenance, "allegro", "cube_55")
     assert [p.name for p in path.parent.iterdir()] == ["cube_55.npz"]  # nothing left over from writing
 
 

@@ -21,8 +21,8 @@ def _grasps(count, seed=0, joints=5):
     return rng.uniform(0, 1, (count, joints)).astype(np.float32), pose
 
 
-def _all_pairs(q, pose, turns):
-    one = lambda a, b, c, d: metric.distance(a, b, c, d, UNITS, turns)
+def _all_pairs(q, pose, group):
+    one = lambda a, b, c, d: metric.distance(a, b, c, d, UNITS, group)
     return jax.jit(jax.vmap(jax.vmap(one, (None, None, 0, 0)), (0, 0, None, None)))(q, pose, q, pose)
 
 
@@ -48,8 +48,8 @@ def test_what_looks_alike_is_no_distance_apart(name):
 def test_symmetry_only_shortens_and_a_ball_has_no_angle():
     q, pose = _grasps(12, seed=2)
     plain = np.asarray(_all_pairs(q, pose, symmetry.NONE)[1])
-    for turns in GROUPS.values():
-        assert (np.asarray(_all_pairs(q, pose, turns)[1]) <= plain + 1e-4).all()
+    for group in GROUPS.values():
+        assert (np.asarray(_all_pairs(q, pose, group)[1]) <= plain + 1e-4).all()
     np.testing.assert_allclose(_all_pairs(q, pose, GROUPS["sphere_64"])[1], 0, atol=2e-3)
 
 
@@ -69,8 +69,8 @@ def test_by_hand():
 @pytest.mark.parametrize("name", GROUPS)
 def test_products_of_matrices_give_the_same_numbers(name):
     q, pose = _grasps(40, seed=3)
-    turns = np.pad(GROUPS[name], ((0, 3), (0, 4 - GROUPS[name].shape[1]), (0, 0)))  # as growth pads them
-    far, angle = jax.jit(lambda q, pose: metric.to_all(q[:7], pose[:7], q, pose, UNITS, turns))(q, pose)
+    group = np.pad(GROUPS[name], ((0, 3), (0, 4 - GROUPS[name].shape[1]), (0, 0)))  # as growth pads them
+    far, angle = jax.jit(lambda q, pose: metric.to_all(q[:7], pose[:7], q, pose, UNITS, group))(q, pose)
     expected_far, expected_angle = _all_pairs(q, pose, GROUPS[name])
     np.testing.assert_allclose(far, expected_far[:7], atol=6e-3)
     np.testing.assert_allclose(angle, expected_angle[:7], atol=2e-3)
@@ -85,8 +85,8 @@ def test_the_nearest_turn_looks_like_the_other_rotation():
     rng = np.random.default_rng(4)
     quats = rng.standard_normal((20, 2, 4)).astype(np.float32)
     quats /= np.linalg.norm(quats, axis=-1, keepdims=True)
-    for turns in GROUPS.values():
+    for group in GROUPS.values():
         for quat, other in quats:
-            seen = metric.nearest_turn(jnp.asarray(quat), jnp.asarray(other), turns)
+            seen = metric.nearest_turn(jnp.asarray(quat), jnp.asarray(other), group)
             inside = np.asarray(rotation.multiply(rotation.conjugate(jnp.asarray(other)), seen))
-            np.testing.assert_allclose(np.max(np.linalg.norm(turns @ inside, axis=-1)), 1.0, atol=1e-5)
+            np.testing.assert_allclose(np.max(np.linalg.norm(group @ inside, axis=-1)), 1.0, atol=1e-5)

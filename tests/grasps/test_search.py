@@ -32,8 +32,8 @@ def test_interpolation_starts_ends_and_passes_the_middle():
 def test_a_cube_turns_the_short_way_and_a_ball_not_at_all():
     (q, pose), (place_q, place_pose) = _grasp([1, 0, 0, 0]), _grasp([np.cos(0.6), np.sin(0.6), 0, 0])
     for name, angle in (("cube_55", np.pi / 2 - 1.2), ("sphere_64", 0.0)):
-        turns = symmetry.group(catalog.load(name))
-        _, new = search.interpolate(q, pose, place_q, place_pose, jnp.asarray(1.0), turns)
+        group = symmetry.group(catalog.load(name))
+        _, new = search.interpolate(q, pose, place_q, place_pose, jnp.asarray(1.0), group)
         np.testing.assert_allclose(rotation.angle_between(new[3:], pose[3:]), angle, atol=1e-3)
 
 
@@ -59,26 +59,26 @@ def known(grasps):
 
 
 def test_expansion_moves_the_nearest_known_grasp_a_part_of_the_way(known):
-    turns = symmetry.group(catalog.load("sphere_64"))
+    group = symmetry.group(catalog.load("sphere_64"))
     keys = jax.random.split(jax.random.PRNGKey(0), 40)
-    new = jax.jit(jax.vmap(lambda key: search.expand(key, HAND, known, BALL, turns, CONFIG)))(keys)
+    new = jax.jit(jax.vmap(lambda key: search.expand(key, HAND, known, BALL, group, CONFIG)))(keys)
     sound = np.asarray(new.passed) == len(search.CHECKS)
     assert 8 <= sound.sum()
     pose = np.asarray(new.qpos[:, HAND.num_joints :])
     assert np.abs(pose[:, :3]).max() < 0.2
     np.testing.assert_allclose(np.linalg.norm(pose[:, 3:], axis=1), 1.0, atol=1e-5)
-    novel = jax.vmap(lambda p: search.novelty(p, known, turns, Metric()))(new.qpos[:, HAND.num_joints :])
+    novel = jax.vmap(lambda p: search.novelty(p, known, group, Metric()))(new.qpos[:, HAND.num_joints :])
     np.testing.assert_allclose(new.merit, novel, atol=6e-3)  # angles near zero are rounded
     assert (np.asarray(new.merit) > 0.05).mean() > 0.9
     assert (np.asarray(new.goal) >= HAND.lower - 1e-6).all() and (np.asarray(new.goal) <= HAND.upper + 1e-6).all()
 
 
 def test_novelty_is_the_distance_to_the_nearest_object_pose_and_padding_does_not_count(known):
-    turns = symmetry.NONE
+    group = symmetry.NONE
     count = int(known.count)
-    own = jax.vmap(lambda pose: search.novelty(pose, known, turns, Metric()))(known.object_pose[:count])
+    own = jax.vmap(lambda pose: search.novelty(pose, known, group, Metric()))(known.object_pose[:count])
     np.testing.assert_allclose(own, 0.0, atol=6e-3)
     place = known.object_pose[count]  # a row of padding
-    far = jax.vmap(lambda pose: metric.distance(known.q[0], place, known.q[0], pose, Metric(), turns)[0])
+    far = jax.vmap(lambda pose: metric.distance(known.q[0], place, known.q[0], pose, Metric(), group)[0])
     expected = float(far(known.object_pose[:count]).min())
-    np.testing.assert_allclose(search.novelty(place, known, turns, Metric()), expected, atol=1e-2)
+    np.testing.assert_allclose(search.novelty(place, known, group, Metric()), expected, atol=1e-2)

@@ -12,7 +12,7 @@ HAND = allegro.load()
 OBJECTS = [catalog.load("cube_55"), catalog.load("sphere_64")]
 SLOTS = shapes.layout(OBJECTS, static_kinds=False)
 SCENE = scenes.build(HAND, SLOTS)
-LOOK = film.Look(width=64, height=48, seconds=0.6)
+LOOK = film.FilmConfig(width=64, height=48, seconds=0.6)
 
 
 @struct.dataclass

@@ -67,7 +67,7 @@ def test_a_film_has_a_picture_for_each_step(taken, tmp_path, engine):
     shown = recording.trace(ball[:4], lambda thing: engine.object(1))
     assert shown.q.shape == (4, 1, 16) and shown.drops.shape == (4, 1)
     np.testing.assert_allclose(shown.object.size[0, 0, 0, 0], 1.04 * 0.032, rtol=1e-5)
-    path, look = tmp_path / "mine.mp4", film.Look(96, 80, seconds=1.0)
+    path, look = tmp_path / "mine.mp4", film.FilmConfig(96, 80, seconds=1.0)
     recording.write_film(path, engine.scene, lambda thing: engine.object(1), {"a": ball[:5], "b": ball[5:10]}, look)
     with imageio.get_reader(path) as read:
         assert read.count_frames() == 5 and read.get_data(0).shape[1] > 2 * 96
