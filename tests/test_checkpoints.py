@@ -222,7 +222,7 @@ def test_words_for_missing_foreign_or_unsuited_weights(tmp_path):
     save_weights(tmp_path, {}, {"x": np.zeros(3)})
     header = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**header, "format": 99}))
-    with pytest.raises(ValueError, match="has format 99, and this version reads format 1"):
+    with pytest.raises(ValueError, match="has format 99, and this version reads format 2"):
         load_weights(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="config.json is damaged"):

@@ -17,13 +17,17 @@ def cells(object_pose: np.ndarray, group: np.ndarray) -> np.ndarray:
 
     Poses that look alike, `group` (G, R, 4) being the object's symmetry group, lie in one cell.
     """
-    upright = jnp.asarray(rotation.IDENTITY)
-    seen = jax.vmap(lambda quat: metric.nearest_turn(upright, quat, group))(
-        jnp.asarray(object_pose[:, 3:], jnp.float32)
-    )
-    vector = np.asarray(rotation.to_rotation_vector(seen))
+    vector = np.asarray(_vectors(jnp.asarray(object_pose[:, 3:], jnp.float32), jnp.asarray(group)))
     scaled = np.concatenate([object_pose[:, :3] / POSITION_CELL, vector / ROTATION_CELL], axis=1)
     return np.round(scaled).astype(int)
+
+
+@jax.jit
+def _vectors(quats: jax.Array, group: jax.Array) -> jax.Array:
+    """The least rotation vector (N, 3) of what looks like each quaternion (N, 4)."""
+    upright = jnp.asarray(rotation.IDENTITY)
+    seen = jax.vmap(lambda quat: metric.nearest_turn(upright, quat, group))(quats)
+    return rotation.to_rotation_vector(seen)
 
 
 def count(object_pose: np.ndarray, group: np.ndarray) -> int:

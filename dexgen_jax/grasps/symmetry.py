@@ -7,6 +7,7 @@ subspace is the projection of c, so one formula measures distances for finite an
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -31,9 +32,7 @@ def group(params: ObjectParams) -> np.ndarray:
     points = jnp.asarray(surface.sample(params, np.random.default_rng(0), _POINTS)[0])
 
     def kept(quats: np.ndarray) -> np.ndarray:
-        turned = rotation.rotate(jnp.asarray(quats, jnp.float32)[:, None], points[None])
-        off = jnp.abs(signed_distance(params, turned.reshape(-1, 3))).reshape(len(quats), -1)
-        return quats[np.asarray(off.max(-1)) < _TOLERANCE]
+        return quats[np.asarray(_leaves(params, points, jnp.asarray(quats, jnp.float32))) < _TOLERANCE]
 
     axes = kept(np.array([_turn(axis, 1.0) for axis in np.eye(3)]))  # one radian is no fraction of a turn
     if len(axes) > 1:
@@ -46,6 +45,13 @@ def group(params: ObjectParams) -> np.ndarray:
     flips = [quat for quat in rotations if abs(quat[0]) < 1e-6 and abs(quat @ about) < 1e-6]
     pieces = [(rotations[0], about), *((flip, _multiply(flip, about)) for flip in flips[:1])]
     return np.array(pieces, np.float32)
+
+
+@jax.jit
+def _leaves(params: ObjectParams, points: jax.Array, quats: jax.Array) -> jax.Array:
+    """How far points (P, 3) of the surface leave it when turned by quaternions (N, 4): (N,) m."""
+    turned = rotation.rotate(quats[:, None], points[None])
+    return jnp.abs(signed_distance(params, turned.reshape(-1, 3))).reshape(len(quats), -1).max(-1)
 
 
 def _candidates() -> list[np.ndarray]:

@@ -1,8 +1,9 @@
-"""Run with eight host devices by test_parallel.py: the same batches learned by 1, 2, 4 and 8 of them, and under pmap; a
-training that goes on from disk on other devices. Prints the largest differences of parameters."""
+"""Run with eight host devices by test_parallel.py: the same batches learned by some numbers of them (arguments), by all
+of them, and under pmap; a training that goes on from disk on other devices. Prints how far the parameters are apart."""
 
 import functools
 import json
+import sys
 import tempfile
 
 import fake_streams
@@ -31,13 +32,15 @@ def largest_difference(tree, other):
     return max(jax.tree.leaves(apart))
 
 
-def main():
+def main(few: int, *others: int):
+    """`few` devices go on with what eight began."""
+    counts = sorted({1, few, *others, 8})
     with tempfile.TemporaryDirectory() as folder:
         writer = store.create(folder, allegro.load(), store.Layout(1, 16, 40), {})
         writer.write(0, fake_streams.columns(16, 40))
         dataset = store.open_dataset(folder)
         pieces = stream.deal(dataset, [0], [3], SHARDS)
-        loops = {count: parallel.on(jax.devices()[:count], MODEL, RECIPE, SHARDS) for count in (1, 2, 4, 8)}
+        loops = {count: parallel.on(jax.devices()[:count], MODEL, RECIPE, SHARDS) for count in counts}
         feeds = {
             count: stream.Feed(dataset, pieces, stream.Cut(4, 2, 5), loop.shards, 1e9, 1).at(0)
             for count, loop in loops.items()
@@ -59,23 +62,23 @@ def main():
 
         checkpoints = Checkpoints(f"{folder}/checkpoints")
         checkpoints.save(STEPS, states[8])
-        read = checkpoints.restore(loops[2].template)
+        read = checkpoints.restore(loops[few].template)
         exact = largest_difference(read, states[8])
         again = {}
-        for count, state in ((2, read), (8, states[8])):
+        for count, state in ((few, read), (8, states[8])):
             again[count], _ = loops[count].learn(
                 state, feeds[count], *loops[count].everywhere((statistics, KEY)), STEPS
             )
     alone = learned[1]
     print(json.dumps({
-        **{f"one_to_{count}": largest_difference(alone, learned[count]) for count in (2, 4, 8)},
+        **{f"one_to_{count}": largest_difference(alone, learned[count]) for count in counts[1:]},
         "one_to_pmap": largest_difference(alone, pmapped.parameters),
         "moved": largest_difference(alone, start.parameters),
-        "read_on_two": exact, "devices_then": again[2].step.sharding.num_devices,
-        "continued_on_two": largest_difference(again[2].parameters, again[8].parameters),
+        "read_on_few": exact, "devices_then": again[few].step.sharding.num_devices,
+        "continued_on_few": largest_difference(again[few].parameters, again[8].parameters),
         "denoising": float(metrics["denoising"]),
     }))  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

@@ -8,6 +8,9 @@ from dexgen_jax.hand import allegro, kinematics
 
 HAND = allegro.load()
 H, T = 4, 2
+CUT = jax.jit(lambda recording, at, noise=None: windows.cut(HAND, recording, at, H, T, noise))
+CONDITION = jax.jit(lambda q, target: windows.condition(HAND, q, target))
+POINTS = jax.jit(lambda q: kinematics.keypoints(HAND, q))
 
 
 def _recording(streams=3, rows=40, seed=0):
@@ -26,20 +29,20 @@ def _recording(streams=3, rows=40, seed=0):
 def test_condition_is_tips_joints_targets_and_errors():
     recording = _recording()
     q, target = recording.q[0, :H], recording.target[0, :H]
-    condition = windows.condition(HAND, q, target)
+    condition = CONDITION(q, target)
     assert condition.shape == (H, windows.condition_size(HAND)) == (4, 60)
     tips, joints, targets, errors = jnp.split(condition, [12, 28, 44], axis=1)
-    np.testing.assert_allclose(tips[2].reshape(4, 3), kinematics.keypoints(HAND, q[2])[:4], atol=1e-6)
+    np.testing.assert_allclose(tips[2].reshape(4, 3), POINTS(q[2])[:4], atol=1e-6)
     np.testing.assert_array_equal(joints, q)
     np.testing.assert_array_equal(targets - joints, errors)
 
 
 def test_a_window_is_the_rows_around_its_own():
     recording = _recording()
-    window = windows.cut(HAND, recording, jnp.array([1, 10]), H, T)
+    window = CUT(recording, jnp.array([1, 10]))
     q, target = recording.q[1], recording.target[1]
-    np.testing.assert_allclose(window.condition, windows.condition(HAND, q[7:11], target[7:11]), atol=1e-6)
-    points = jax.vmap(lambda joints: kinematics.keypoints(HAND, joints))(q[10:13])
+    np.testing.assert_allclose(window.condition, CONDITION(q[7:11], target[7:11]), atol=1e-6)
+    points = jax.vmap(POINTS)(q[10:13])
     np.testing.assert_allclose(window.offsets, points[1:] - points[:1], atol=1e-6)
     np.testing.assert_array_equal(window.action, target[11] - q[10])
     assert window.mode == 1
@@ -48,8 +51,8 @@ def test_a_window_is_the_rows_around_its_own():
 def test_reading_noise_reaches_the_condition_and_the_action_only():
     recording = _recording()
     at, noise = jnp.array([0, 20]), jnp.full((H, HAND.num_joints), 0.01)
-    plain = windows.cut(HAND, recording, at, H, T)
-    shaken = windows.cut(HAND, recording, at, H, T, noise)
+    plain = CUT(recording, at)
+    shaken = CUT(recording, at, noise)
     np.testing.assert_array_equal(shaken.offsets, plain.offsets)
     np.testing.assert_allclose(shaken.condition[:, 12:28], plain.condition[:, 12:28] + 0.01, atol=1e-6)
     # The hand at run time adds the action to the reading it has, so that the target comes out the same.
@@ -62,7 +65,7 @@ def test_stored_integers_give_the_same_window_to_half_a_unit():
         **{name: jnp.round(getattr(recording, name) / store.RESOLUTION).astype(jnp.int16) for name in ("q", "target")}
     )
     at = jnp.array([2, 30])
-    exact, coarse = (windows.cut(HAND, rows, at, H, T) for rows in (recording, stored))
+    exact, coarse = (CUT(rows, at) for rows in (recording, stored))
     np.testing.assert_allclose(coarse.condition, exact.condition, atol=1.1 * store.RESOLUTION)
     np.testing.assert_allclose(coarse.offsets, exact.offsets, atol=1e-4)
 

@@ -96,6 +96,7 @@ def test_with_onnxruntime_and_numpy_alone_a_hundred_actions_are_the_same(graph, 
     np.testing.assert_allclose(np.load(tmp_path / "actions.npy"), wanted["action"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_candidates_and_ddpm_draw_more_and_are_the_same(controller, tmp_path):
     """Here the key is real, and the noise is what the walk, done with numbers, sees JAX draw."""
     settings = control.Settings(candidates=3, eta=0.5, guided=True)

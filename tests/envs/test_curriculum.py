@@ -69,16 +69,19 @@ def training(make_env):
     return states
 
 
+@pytest.mark.slow
 def test_the_level_of_a_training_rises_with_its_success_and_outlives_episodes(training):
     levels = [state.env.info["level"] for state in training]
     np.testing.assert_allclose(levels, np.tile([[0], [0.25], [0.5], [0.75], [1], [1]], (1, 8)))
 
 
+@pytest.mark.slow
 def test_gravity_widens_with_the_level(training):
     away = [np.abs(s.env.info["gravity"] - jnp.array(worlds.PALM_UP)[None]).max() for s in training]
     assert away[0] == 0 and away[-1] > 0.5
 
 
+@pytest.mark.slow
 def test_every_episode_of_a_training_starts_elsewhere(training):
     """An episode is as long as a rollout: 6 states of 8 environments are of 48 episodes; test_resets.py has more."""
     for read in (lambda info: info["world"].mass, lambda info: info["joint_offset"][..., 0]):

@@ -28,14 +28,15 @@ def test_the_surface_is_the_distance_away_against_the_normal(kind, size):
     thing = shapes.build([Primitive(kind, size)])
     pose = jnp.array([0.0, 0.01, 0.05, *QUARTER])
     points = pose[None, :3] + 0.06 * jax.random.normal(jax.random.PRNGKey(0), (40, 3))
-    distance, normal = observations.surface(thing, pose, points)
+    surface = jax.jit(observations.surface)
+    distance, normal = surface(thing, pose, points)
     np.testing.assert_allclose(np.linalg.norm(normal, axis=1), 1, atol=0.02)  # near its middle it is curved
-    there, _ = observations.surface(thing, pose, points - distance[:, None] * normal)
+    there, _ = surface(thing, pose, points - distance[:, None] * normal)
     np.testing.assert_allclose(there, 0, atol=1e-3)
 
 
 def test_nothing_is_not_a_number_at_the_centre():
-    distance, normal = observations.surface(BOX, jnp.array([0, 0, 0, 1.0, 0, 0, 0]), jnp.zeros((1, 3)))
+    distance, normal = jax.jit(observations.surface)(BOX, jnp.array([0, 0, 0, 1.0, 0, 0, 0]), jnp.zeros((1, 3)))
     np.testing.assert_allclose(distance, [-0.02], atol=1e-6)
     assert np.isfinite(normal).all()
 
@@ -53,7 +54,7 @@ def test_the_fingertips_carry_the_object_toward_its_goal(held, shift, turn):
     hand, q, pose = held
     error = observations.GoalError(jnp.array(shift), jnp.array(turn), jnp.zeros(hand.num_joints))
     move = jax.jit(lambda error: observations.carry(hand, q, pose, error))(error)
-    tips = lambda q: kinematics.keypoints(hand, q)[: hand.num_tips]
+    tips = jax.jit(lambda q: kinematics.keypoints(hand, q)[: hand.num_tips])
     wished = np.asarray(shift) + np.cross(turn, tips(q) - pose[None, :3])
     travelled = tips(q + move) - tips(q)
     # Damping holds a finger back in the direction in which it is nearly straight; the others go all the way.
@@ -63,8 +64,7 @@ def test_the_fingertips_carry_the_object_toward_its_goal(held, shift, turn):
 
 def test_no_more_than_a_part_of_a_long_way_is_asked_of_the_fingers(held):
     hand, q, pose = held
-    carry = lambda shift, turn: observations.carry(
-        hand, q, pose, observations.GoalError(jnp.array([shift, 0, 0]), jnp.array([0, turn, 0]), jnp.zeros(16))
-    )
+    error = lambda shift, turn: observations.GoalError(jnp.array([shift, 0, 0]), jnp.array([0, turn, 0]), jnp.zeros(16))
+    carry = jax.jit(lambda shift, turn: observations.carry(hand, q, pose, error(shift, turn)))
     np.testing.assert_allclose(carry(0.05, 2.0), carry(0.02, 0.4), rtol=1e-3, atol=1e-5)
     np.testing.assert_array_equal(carry(0.0, 0.0), 0)

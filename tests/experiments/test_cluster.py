@@ -60,6 +60,7 @@ def get_config():
 """
 
 
+@pytest.mark.slow
 def test_two_processes_run_one_stage_and_one_of_them_writes(tmp_path):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "toy.py").write_text(CONFIG)

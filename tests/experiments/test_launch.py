@@ -380,7 +380,7 @@ def run(config, log):
         time.sleep(0.01)
         return x
     step = lambda x, _: (jax.pure_callback(slow, x, x), None)
-    waiting = jax.jit(lambda x: jax.lax.scan(step, x, None, length=1000)[0])(jnp.zeros(4))
+    waiting = jax.jit(lambda x: jax.lax.scan(step, x, None, length=200)[0])(jnp.zeros(4))
     print("running", file=sys.stderr, flush=True)
     if config.name == "error":
         time.sleep(0.1)

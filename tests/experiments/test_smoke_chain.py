@@ -49,6 +49,7 @@ SMALLER = {
     "train_controller": {"recipe.steps": 60, "recipe.batch": 64, "steps_per_call": 30, "checkpoint_every": 30},
     "evaluate_assist": {
         "objects": "cube_55,sphere_64", "num_envs": 16, "seconds": 5.0, "film.seconds": 1.0, "graph.neighbours": 4,
+        "references": "('random',)", "strengths": "(1.0,)",
     },
 }  # fmt: skip
 

@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import jax
@@ -40,26 +41,27 @@ def test_sound_candidates_touch_where_they_should_and_sink_in_nowhere(proposed):
     sound = proposed.passed == len(contacts.CHECKS)
     assert 5 <= sound.sum() < 60
     assert set(np.unique(proposed.passed)) <= {0, 1, 2, 3}
+    depth = jax.jit(lambda q, pose: overlap.depth(HAND, q, BALL, pose))
+    points = jax.jit(lambda q: kinematics.keypoints(HAND, q))
     for qpos, goal in zip(proposed.qpos[sound], proposed.goal[sound], strict=True):
         q, pose = qpos[: HAND.num_joints], qpos[HAND.num_joints :]
-        assert float(overlap.depth(HAND, q, BALL, pose)) < CONFIG.max_depth
-        tips = np.asarray(kinematics.keypoints(HAND, q)[: HAND.num_tips])
+        assert float(depth(q, pose)) < CONFIG.max_depth
+        tips = np.asarray(points(q)[: HAND.num_tips])
         air = np.linalg.norm(tips - pose[:3], axis=1) - 0.032 - HAND.tip_radius
         assert (np.abs(air) < CONFIG.max_miss).sum() >= CONFIG.fewest
         assert (goal >= HAND.lower - 1e-6).all() and (goal <= HAND.upper + 1e-6).all()
-        pushed = np.asarray(kinematics.keypoints(HAND, goal)[: HAND.num_tips])
+        pushed = np.asarray(points(goal)[: HAND.num_tips])
         closer = np.linalg.norm(tips - pose[:3], axis=1) - np.linalg.norm(pushed - pose[:3], axis=1)
         assert (closer > 1e-3).sum() >= 2  # the goal presses
 
 
 def test_a_set_balances_and_leaves_room_for_the_fingers():
     skin = _surface("box_48_56_64")
-    sets, good = jax.vmap(lambda key: contacts.draw_set(key, HAND, skin, CONFIG))(
-        jax.random.split(jax.random.PRNGKey(1), 100)
-    )
+    draw = jax.jit(jax.vmap(lambda key: contacts.draw_set(key, HAND, skin, CONFIG)))
+    sets, good = draw(jax.random.split(jax.random.PRNGKey(1), 100))
     assert 0.3 < np.asarray(good).mean()
     chosen = jax.tree.map(lambda x: np.asarray(x)[np.asarray(good)], sets)
-    residual = jax.vmap(lambda n, u: closure.net_force(n, u).residual)(chosen.normals, chosen.used)
+    residual = jax.jit(jax.vmap(lambda n, u: closure.net_force(n, u).residual))(chosen.normals, chosen.used)
     assert float(residual.max()) < CONFIG.max_residual
     torque = np.linalg.norm(np.einsum("bc,bcd->bd", chosen.force, np.cross(chosen.points, chosen.normals)), axis=1)
     assert (torque / np.linalg.norm(skin.points, axis=1).max()).max() < CONFIG.max_torque
@@ -70,7 +72,7 @@ def test_a_set_balances_and_leaves_room_for_the_fingers():
 
 
 def test_the_chosen_fingers_are_the_best_of_all_assignments(a_set):
-    pose, finger = contacts.place(jax.random.PRNGKey(0), HAND, HOME, a_set, 1)
+    pose, finger = jax.jit(lambda key: contacts.place(key, HAND, HOME, a_set, 1))(jax.random.PRNGKey(0))
     tips = np.asarray(kinematics.keypoints(HAND, HOME)[: HAND.num_tips])
     along = kinematics.keypoint_jacobian(HAND, HOME)[: HAND.num_tips] @ jnp.asarray(HAND.prior.closing, jnp.float32)
     along = np.asarray(along / jnp.linalg.norm(along, axis=1, keepdims=True))
@@ -88,20 +90,25 @@ def test_the_chosen_fingers_are_the_best_of_all_assignments(a_set):
     np.testing.assert_allclose(pose[:3], best.mean(0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_more_poses_to_choose_from_bring_the_fingers_nearer(a_set):
     def miss(count, key):
         pose, finger = contacts.place(key, HAND, HOME, a_set, count)
         return contacts.reach(HAND, HOME, a_set, pose, finger, 0)[1]
 
     keys = jax.random.split(jax.random.PRNGKey(3), 20)
-    few, many = (float(jax.vmap(lambda key: miss(count, key))(keys).mean()) for count in (1, 32))  # noqa: B023
+    few, many = (float(jax.jit(jax.vmap(functools.partial(miss, count)))(keys).mean()) for count in (1, 32))
     assert many < 0.7 * few
 
 
 def test_pressing_gives_the_forces_that_balance(a_set):
     # Servos kp (goal - q) balance tip forces f where J^T f equals them; contacts that are not used press nothing.
-    pose, finger = contacts.place(jax.random.PRNGKey(0), HAND, HOME, a_set, 8)
-    goal = contacts.press(HAND, HOME, a_set, pose, finger, 1.0)
+    @jax.jit
+    def pressed(key):
+        pose, finger = contacts.place(key, HAND, HOME, a_set, 8)
+        return pose, finger, contacts.press(HAND, HOME, a_set, pose, finger, 1.0)
+
+    pose, finger, goal = pressed(jax.random.PRNGKey(0))
     normals = np.asarray(rotation.rotate(pose[None, 3:], a_set.normals))
     jacobian = np.asarray(kinematics.keypoint_jacobian(HAND, HOME))[np.asarray(finger)]
     torque = -np.einsum("cdn,cd,c->n", jacobian, normals, np.asarray(a_set.used, float))

@@ -21,7 +21,7 @@ def _grasp(quat):
 def test_interpolation_starts_ends_and_passes_the_middle():
     (q, pose), (place_q, place_pose) = _grasp([1, 0, 0, 0]), _grasp([np.cos(0.4), 0, np.sin(0.4), 0])
     place_q, place_pose = place_q + 0.2, place_pose.at[0].add(0.02)
-    way = lambda share: search.interpolate(q, pose, place_q, place_pose, share, symmetry.NONE)
+    way = jax.jit(lambda share: search.interpolate(q, pose, place_q, place_pose, share, symmetry.NONE))
     for share in (0.0, 0.5, 1.0):
         new_q, new_pose = way(share)
         np.testing.assert_allclose(new_q, q + 0.2 * share, atol=1e-6)
@@ -42,7 +42,7 @@ def test_fixed_contacts_are_back_on_the_surface_and_the_others_stay():
     tips = np.asarray(kinematics.keypoints(HAND, q)[: HAND.num_tips])
     air = np.linalg.norm(tips - np.asarray(pose[:3]), axis=1) - 0.032 - HAND.tip_radius
     contact = jnp.zeros(HAND.num_tips, bool).at[int(np.argmin(np.abs(air)))].set(True)
-    fixed = search.fix_contacts(HAND, q, BALL, pose, contact, 20)
+    fixed = jax.jit(lambda q: search.fix_contacts(HAND, q, BALL, pose, contact, 20))(q)
     new = np.asarray(kinematics.keypoints(HAND, fixed)[: HAND.num_tips])
     left = np.linalg.norm(new - np.asarray(pose[:3]), axis=1) - 0.032 - HAND.tip_radius
     assert np.abs(air).min() > 0.002 and abs(left[np.asarray(contact)][0]) < 5e-4
@@ -67,7 +67,7 @@ def test_expansion_moves_the_nearest_known_grasp_a_part_of_the_way(known):
     pose = np.asarray(new.qpos[:, HAND.num_joints :])
     assert np.abs(pose[:, :3]).max() < 0.2
     np.testing.assert_allclose(np.linalg.norm(pose[:, 3:], axis=1), 1.0, atol=1e-5)
-    novel = jax.vmap(lambda p: search.novelty(p, known, group, Metric()))(new.qpos[:, HAND.num_joints :])
+    novel = jax.jit(jax.vmap(lambda p: search.novelty(p, known, group, Metric())))(new.qpos[:, HAND.num_joints :])
     np.testing.assert_allclose(new.merit, novel, atol=6e-3)  # angles near zero are rounded
     assert (np.asarray(new.merit) > 0.05).mean() > 0.9
     assert (np.asarray(new.goal) >= HAND.lower - 1e-6).all() and (np.asarray(new.goal) <= HAND.upper + 1e-6).all()
@@ -76,9 +76,10 @@ def test_expansion_moves_the_nearest_known_grasp_a_part_of_the_way(known):
 def test_novelty_is_the_distance_to_the_nearest_object_pose_and_padding_does_not_count(known):
     group = symmetry.NONE
     count = int(known.count)
-    own = jax.vmap(lambda pose: search.novelty(pose, known, group, Metric()))(known.object_pose[:count])
+    novelty = jax.jit(lambda pose: search.novelty(pose, known, group, Metric()))
+    own = jax.vmap(novelty)(known.object_pose[:count])
     np.testing.assert_allclose(own, 0.0, atol=6e-3)
     place = known.object_pose[count]  # a row of padding
-    far = jax.vmap(lambda pose: metric.distance(known.q[0], place, known.q[0], pose, Metric(), group)[0])
+    far = jax.jit(jax.vmap(lambda pose: metric.distance(known.q[0], place, known.q[0], pose, Metric(), group)[0]))
     expected = float(far(known.object_pose[:count]).min())
-    np.testing.assert_allclose(search.novelty(place, known, group, Metric()), expected, atol=1e-2)
+    np.testing.assert_allclose(novelty(place), expected, atol=1e-2)

@@ -64,6 +64,7 @@ def test_it_grasps_a_ball_and_does_not_grasp_one_out_of_reach(ball_engine):
     assert (np.asarray(found.touches)[np.asarray(found.accepted)].sum(1) >= 2).all()
 
 
+@pytest.mark.slow
 def test_it_grows_a_library_learns_and_is_recorded(ball_engine, tmp_path):
     # Grasps from all three makers, a file, a goal graph.
     config = growth.GrowthConfig(cup=(64, 48), contacts=(64, 16), search=(64, 16))  # in one part: half to compile
