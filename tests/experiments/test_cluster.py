@@ -10,6 +10,7 @@ from pathlib import Path
 
 import launch
 import processes
+import pytest
 import yaml
 
 EXPERIMENTS = Path(launch.__file__).parent
