@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name != "test_smoke_chain.py")
 
 
-MOST = 1.5e9  # bytes: a file adds up to half as much, and a worker shall stay below 2 GB
+MOST = 1.3e9  # bytes: a file adds up to half as much, and a worker shall stay below 2 GB
 
 
 @pytest.fixture(autouse=True, scope="module")
