@@ -8,7 +8,8 @@ import processes
 import pytest
 
 
-@pytest.mark.parametrize("how", [[], pytest.param(["run"], marks=pytest.mark.slow)], ids=["traced", "run"])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [[], ["run"]], ids=["traced", "run"])
 def test_tasks_controller_and_training_run_with_64_bits_enabled(how):
     environment = {**os.environ, "JAX_ENABLE_X64": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     script = Path(__file__).with_name("wide_floats.py")

@@ -37,6 +37,7 @@ def grown(attempt):
     return growth.add(begun, second), (first, second), begun
 
 
+@pytest.mark.slow
 def test_a_batch_loses_candidates_at_each_stage_and_counts_them(grown):
     for batch in grown[1]:
         for maker, checks in growth.MAKERS.items():
@@ -50,12 +51,14 @@ def test_a_batch_loses_candidates_at_each_stage_and_counts_them(grown):
             assert int(counts["held"]) == batch.settled.accepted[source].sum()
 
 
+@pytest.mark.slow
 def test_search_waits_for_something_to_start_from(grown):
     first, second = grown[1]
     assert first.counts["search"]["proposed"] == first.counts["search"]["tried"] == 0
     assert second.counts["search"]["proposed"] == CONFIG.search[0] and second.counts["search"]["tried"] > 8
 
 
+@pytest.mark.slow
 def test_a_library_is_what_the_batches_found_in_the_steps_of_a_file(grown):
     grasps, batches, begun = grown
     found = sum(int(batch.settled.accepted.sum()) for batch in batches)
@@ -70,6 +73,7 @@ def test_a_library_is_what_the_batches_found_in_the_steps_of_a_file(grown):
     assert (touching == grasps.touches).mean() > 0.99  # a step of 1e-4 rad may lift a finger
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_grows_the_same(attempt, grown, tmp_path):
     library.save(tmp_path, grown[2])
     again = growth.add(grown[2], attempt(1, library.load(tmp_path, "box_50_50_80", "allegro")))
@@ -78,6 +82,7 @@ def test_a_run_that_was_stopped_grows_the_same(attempt, grown, tmp_path):
     assert again.provenance == grown[0].provenance
 
 
+@pytest.mark.slow
 def test_search_knows_a_sample_when_there_are_too_many(grown, monkeypatch):
     monkeypatch.setattr(growth, "_KNOWN", 6)
     known = growth.known(grown[0])
@@ -103,6 +108,7 @@ def test_symmetry_groups_are_padded_to_one_size():
     assert not np.asarray(group)[0, 1:].any() and not np.asarray(group)[1, :, 1:].any()
 
 
+@pytest.mark.slow
 def test_losses_are_said_in_one_line(grown):
     line = growth.describe(grown[2].provenance["counts"])
     assert line.startswith("cup: 64 proposed, 32 tried, ") and "contacts: 64 proposed, " in line
