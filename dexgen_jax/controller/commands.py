@@ -49,6 +49,14 @@ def joints(hand: Hand, target: jax.Array, wanted: jax.Array) -> Command:
     return Command(offsets, jnp.ones(hand.num_keypoints, offsets.dtype), wanted)
 
 
+def joint_offsets(hand: Hand, target: jax.Array, change: jax.Array) -> Command:
+    """Asks for the joint targets in force, `target` (n,) [rad], to move by `change` (n,) [rad]; all keypoints count.
+
+    A joystick's or a policy's velocity is this, times the seconds of a tick.
+    """
+    return joints(hand, target, target + change)
+
+
 def keypoint_offsets(hand: Hand, target: jax.Array, offsets: jax.Array, weight: jax.Array | None = None) -> Command:
     """Asks the keypoints to move by `offsets` (K, 3) [m, palm frame], from wherever they are; `weight` (K,), default 1.
 
@@ -89,6 +97,7 @@ class Kind:
 
 KINDS = {
     "joints": Kind(joints, lambda hand: (hand.num_joints,), "rad", "the joint targets in force"),
+    "joint_offsets": Kind(joint_offsets, lambda hand: (hand.num_joints,), "rad", "the joint targets in force"),
     "keypoint_offsets": Kind(keypoint_offsets, lambda hand: (hand.num_keypoints, 3), "m", "a wish to move"),
     "tip_offsets": Kind(tip_offsets, lambda hand: (hand.num_tips, 3), "m", "a wish to move"),
     "tip_positions": Kind(tip_positions, lambda hand: (hand.num_tips, 3), "m", "the palm's origin"),

@@ -28,6 +28,7 @@ def test_every_kind_says_the_same_of_the_same_wish(hand, kind):
     tips = slice(hand.num_tips)
     said = {
         "joints": wanted,
+        "joint_offsets": wanted - q,
         "keypoint_offsets": then - now,
         "tip_offsets": (then - now)[tips],
         "tip_positions": then[tips],
