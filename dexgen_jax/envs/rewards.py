@@ -16,7 +16,7 @@ from dexgen_jax.physics.state import PhysicsState
 
 @dataclasses.dataclass(frozen=True)
 class RewardWeights:
-    """Reward per unit of each term; the style of an expert is its choice of the last four."""
+    """Reward per unit of each term; the style of an expert is its choice of the last five."""
 
     position: float = 0.5  # per 2 cm the object comes nearer
     rotation: float = 2.0  # per 0.4 rad the object turns toward the goal
@@ -27,6 +27,7 @@ class RewardWeights:
     torque: float = -0.01  # per squared N m, summed over the joints
     work: float = -0.02  # per W of |torque . joint speed|
     tip_speed: float = 0.0  # per m/s, mean over the fingertips
+    object_speed: float = 0.0  # per m/s of the object: a gentle hand does not throw
 
 
 POSITION_UNIT, ANGLE_UNIT, JOINT_UNIT = 0.02, 0.4, 0.3  # m, rad, rad
@@ -53,6 +54,7 @@ def effort(action: jax.Array, physics: PhysicsState, tip_travel: jax.Array, seco
         "torque": jnp.sum(physics.torque**2),
         "work": jnp.sum(jnp.abs(physics.torque * physics.qvel[:n])),
         "tip_speed": jnp.mean(jnp.linalg.norm(tip_travel, axis=-1)) / seconds,
+        "object_speed": jnp.linalg.norm(physics.qvel[n : n + 3]),
     }
 
 

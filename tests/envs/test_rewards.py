@@ -24,12 +24,18 @@ def test_going_away_and_coming_back_earns_nothing():
 def test_effort_by_hand():
     zero = jnp.zeros(8)
     physics = PhysicsState(
-        qpos=zero, qvel=zero.at[:2].set(jnp.array([3.0, -1.0])), warmstart=zero, torque=jnp.array([0.5, 0.2]),
-        touch=zero, finite=jnp.ones((), bool), steps=jnp.zeros((), jnp.int32),
+        qpos=zero, qvel=zero.at[:5].set(jnp.array([3.0, -1.0, 0.0, 0.3, -0.4])), warmstart=zero,
+        torque=jnp.array([0.5, 0.2]), touch=zero, finite=jnp.ones((), bool), steps=jnp.zeros((), jnp.int32),
     )  # fmt: skip
     travel = jnp.array([[0.03, 0.04, 0.0], [0.0, 0.0, 0.01]])  # 5 cm and 1 cm in 0.1 s: 0.5 and 0.1 m/s
     terms = rewards.effort(jnp.array([1.0, -0.5]), physics, travel, 0.1)
-    expected = {"action": (1 + 0.25) / 2, "torque": 0.25 + 0.04, "work": 1.5 + 0.2, "tip_speed": 0.3}
+    expected = {
+        "action": (1 + 0.25) / 2,
+        "torque": 0.25 + 0.04,
+        "work": 1.5 + 0.2,
+        "tip_speed": 0.3,
+        "object_speed": 0.5,
+    }
     for name, value in expected.items():
         np.testing.assert_allclose(terms[name], value, rtol=1e-6, err_msg=name)
 
