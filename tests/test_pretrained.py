@@ -34,6 +34,8 @@ def test_what_is_shipped_is_there_and_whole(kind):
 def test_grasps_are_shipped_of_every_object():
     found = {file.stem for file in pretrained.path("grasps").glob("*.npz")}
     assert found == {*catalog.TRAIN, *catalog.HELD_OUT}
+    leap = {file.stem for file in pretrained.find("grasps", "shipped", hand="leap").glob("*.npz")}
+    assert leap >= set(catalog.STARTER) and len(leap & {*catalog.TRAIN}) == 16 and len(leap & {*catalog.HELD_OUT}) == 5
 
 
 def test_words_that_name_nothing_say_what_does():
