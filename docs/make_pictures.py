@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import jax
 import numpy as np
 from PIL import Image
 
@@ -11,8 +10,6 @@ from dexgen_jax.grasps.goals import GraphConfig
 from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics import engine as engines
-from dexgen_jax.physics import scene as scenes
-from dexgen_jax.physics import world as worlds
 from dexgen_jax.viz import raycast
 
 IMAGES = Path(__file__).parent / "images"
@@ -35,11 +32,9 @@ def main() -> None:
 
 def draw(engine: engines.Engine, index: int, grasps: library.ObjectGrasps, row: np.ndarray, goal=None) -> np.ndarray:
     """One grasp (HEIGHT, WIDTH, 3) of object `index`, and as a ghost the object where grasp `goal` has it."""
-    world = worlds.nominal(engine.object(np.asarray(index)))
-    model = scenes.model_of(engine.scene, jax.tree.map(np.asarray, worlds.model_fields(world, engine.hand)))
     qpos = np.concatenate([grasps.q, grasps.object_pose], axis=1)[row]
     ghost = None if goal is None else grasps.object_pose[goal]
-    return raycast.render(model, qpos, WIDTH, HEIGHT, goal=ghost, supersample=3)[0]
+    return raycast.render(engine.model(index), qpos, WIDTH, HEIGHT, goal=ghost, supersample=3)[0]
 
 
 def with_goal(grasps: library.ObjectGrasps) -> tuple[library.ObjectGrasps, np.ndarray, np.ndarray]:

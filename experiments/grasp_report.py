@@ -1,14 +1,11 @@
 """What grow_grasps.py says about a grown library: figures for its result, and the sections of its page of pictures."""
 
-import jax
 import numpy as np
 
 from dexgen_jax.grasps import coverage, goals, growth, overlap, symmetry
 from dexgen_jax.grasps.library import ObjectGrasps
 from dexgen_jax.hand.description import Hand
 from dexgen_jax.objects import catalog
-from dexgen_jax.physics import scene as scenes
-from dexgen_jax.physics import world as worlds
 from dexgen_jax.physics.engine import Engine
 from dexgen_jax.viz import grasp_page
 from dexgen_jax.viz.grasp_page import Section
@@ -49,15 +46,13 @@ def page(engine: Engine, libraries: list[ObjectGrasps], of_object: dict[str, dic
     """The HTML page of the libraries of the engine's objects, in the engine's order."""
     sections = []
     for index, grasps in enumerate(libraries):
-        world = worlds.nominal(engine.object(np.asarray(index)))
-        fields = jax.tree.map(np.asarray, worlds.model_fields(world, engine.hand))
         shown = of_object[grasps.object_name]
         numbers = {
             key.replace("_", " "): f"{value:.3g}" if value < 1 else f"{value:.0f}" for key, value in shown.items()
         }
         sections.append(
             Section(
-                grasps.object_name, scenes.model_of(engine.scene, fields),
+                grasps.object_name, engine.model(index),
                 np.concatenate([grasps.q, grasps.object_pose], axis=1), grasps.touches, grasps.source, numbers,
                 growth.describe(grasps.provenance["counts"]),
             )

@@ -1,13 +1,12 @@
 """The report: one HTML page that needs nothing else, no network, no folder beside it."""
 
-import base64
 import dataclasses
 import html
 import math
 from pathlib import Path
 from typing import Any
 
-from dexgen_jax.viz import plots
+from dexgen_jax.viz import plots, video
 
 REFERENCE_KINDS = {"clean": "the expert itself", "still": "zero action", "random": "random action"}
 
@@ -145,12 +144,7 @@ def _number(value: float) -> str:
 
 
 def _figure_of_film(film: Film) -> str:
-    data = base64.b64encode(Path(film.path).read_bytes()).decode()
-    source = f"data:video/mp4;base64,{data}"
-    return (
-        f"<figure><video src='{source}' autoplay loop muted playsinline controls></video>"
-        f"<figcaption>{_text(film.caption)}</figcaption></figure>"
-    )
+    return f"<figure>{video.tag(film.path)}<figcaption>{_text(film.caption)}</figcaption></figure>"
 
 
 def _text(value: str) -> str:

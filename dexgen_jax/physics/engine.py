@@ -5,12 +5,14 @@ The same program runs on every backend: MuJoCo C on a thread pool (`native`), MJ
 """
 
 import dataclasses
+import functools
 import importlib.util
 from collections.abc import Callable, Sequence
 
 import chex
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 
 from dexgen_jax.hand.description import Hand
@@ -18,6 +20,7 @@ from dexgen_jax.objects import shapes
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics import native
 from dexgen_jax.physics import scene as scenes
+from dexgen_jax.physics import world as worlds
 from dexgen_jax.physics.scene import Scene
 from dexgen_jax.physics.state import BLOWN_UP, PhysicsState
 from dexgen_jax.physics.world import World
@@ -63,6 +66,14 @@ class Engine:
     def object(self, index: jax.Array) -> ObjectParams:
         """The parameters of object `index` () of this engine."""
         return jax.tree.map(lambda field: jnp.asarray(field)[index], self.objects)
+
+    def model(self, index: int = 0) -> mujoco.MjModel:
+        """The hand with object number `index` in a world without randomisation, to draw or to inspect it."""
+        return scenes.model_of(self.scene, self._nominal_fields(index))
+
+    @functools.cached_property
+    def _nominal_fields(self) -> Callable[[int], dict[str, jax.Array]]:
+        return jax.jit(lambda index: worlds.model_fields(worlds.nominal(self.object(index)), self.hand))
 
 
 def make(hand: Hand, objects: Sequence[ObjectParams], backend: str = "auto", threads: int = 0) -> Engine:

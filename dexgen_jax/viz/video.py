@@ -1,7 +1,9 @@
 """From rendered frames to a film: captions, a gravity arrow, tiles side by side, and an mp4 that browsers play."""
 
+import base64
 import functools
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dexgen_jax.viz.raycast import CAMERA, Camera, render
 
-__all__ = ["CAMERA", "Camera", "add_gravity", "add_caption", "beside", "render", "write_mp4"]
+__all__ = ["CAMERA", "Camera", "add_gravity", "add_caption", "beside", "html", "render", "write_mp4"]
 
 _INK, _PAPER, _ALARM, _ACCENT = (32, 38, 46), (247, 248, 250), (206, 44, 44), (32, 38, 46)
 
@@ -77,6 +79,20 @@ def write_mp4(path: str | Path, frames: np.ndarray, fps: float) -> None:
     done = subprocess.run(command, input=data, capture_output=True, check=False)
     if done.returncode:
         raise OSError(f"ffmpeg could not write {path}: {done.stderr.decode(errors='replace').strip()}")
+
+
+def html(frames: np.ndarray, fps: float) -> str:
+    """Returns uint8 (frames, h, w, 3) as a piece of HTML that holds the film: a notebook shows it without a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        write_mp4(path, frames, fps)
+        return tag(path)
+
+
+def tag(path: str | Path) -> str:
+    """Returns an mp4 file as a piece of HTML that holds it, and plays it again and again."""
+    data = base64.b64encode(Path(path).read_bytes()).decode()
+    return f"<video src='data:video/mp4;base64,{data}' autoplay loop muted playsinline controls></video>"
 
 
 @functools.cache

@@ -2,6 +2,7 @@ import importlib.util
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 import pytest
 
@@ -30,6 +31,15 @@ def test_an_engine_starts_at_rest_with_readouts_of_its_hand(engine):
     assert not state.qvel.any() and state.torque.shape == (engine.hand.num_joints,)
     assert state.touch.shape == (len(engine.hand.touch_names),) and bool(state.finite)
     assert not bool(engine.init(qpos.at[3].set(jnp.nan)).finite)
+
+
+def test_the_model_of_an_object_has_its_shape_and_the_scene_stays_as_it_was(engine):
+    before = engine.scene.model.geom_size.copy()
+    ball = engine.model(1)
+    first = engine.scene.slots.start
+    assert ball.geom_type[first] == mujoco.mjtGeom.mjGEOM_SPHERE and ball.geom_size[first, 0] == pytest.approx(0.032)
+    assert engine.model().geom_size[first] == pytest.approx([0.025, 0.025, 0.04])
+    np.testing.assert_array_equal(engine.scene.model.geom_size, before)
 
 
 def test_objects_are_drawn_by_their_number_also_inside_a_compiled_program(engine):

@@ -1,12 +1,9 @@
 import re
 
-import jax
 import numpy as np
 import pytest
 
 from dexgen_jax.hand import allegro
-from dexgen_jax.physics import scene as scenes
-from dexgen_jax.physics import world as worlds
 from dexgen_jax.viz import grasp_page
 from dexgen_jax.viz.grasp_page import Section
 
@@ -14,10 +11,8 @@ from dexgen_jax.viz.grasp_page import Section
 @pytest.fixture(scope="module")
 def section(engine, grasps):
     found = grasps[1]
-    world = worlds.nominal(engine.object(np.asarray(1)))
-    model = scenes.model_of(engine.scene, jax.tree.map(np.asarray, worlds.model_fields(world, engine.hand)))
     qpos = np.concatenate([found.q, found.object_pose], axis=1)
-    return Section("a < ball", model, qpos, found.touches, found.source, {"grasps": "12"}, "3 & more")
+    return Section("a < ball", engine.model(1), qpos, found.touches, found.source, {"grasps": "12"}, "3 & more")
 
 
 def test_the_page_is_whole_without_a_network_and_says_what_it_is_told(section):

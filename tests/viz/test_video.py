@@ -1,3 +1,4 @@
+import base64
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -53,3 +54,11 @@ def test_whatever_the_folder_is_called_the_film_is_in_it(folder, tmp_path, monke
     Path(folder).mkdir()
     video.write_mp4(Path(folder) / "film.mp4", np.zeros((2, 16, 16, 3), np.uint8), fps=10)
     assert (tmp_path / folder / "film.mp4").stat().st_size > 0
+
+
+def test_a_film_for_a_notebook_holds_the_whole_mp4(tmp_path):
+    frames = np.zeros((3, 16, 16, 3), np.uint8)
+    video.write_mp4(tmp_path / "film.mp4", frames, fps=10)
+    page = video.html(frames, fps=10)
+    assert page.startswith("<video src='data:video/mp4;base64,") and page.endswith("</video>")
+    assert base64.b64decode(page.split("base64,")[1].split("'")[0]) == (tmp_path / "film.mp4").read_bytes()
