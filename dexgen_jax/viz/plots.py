@@ -46,6 +46,7 @@ def plane(groups: dict[str, list[dict[str, Any]]], clean: dict[str, Any] | None)
     if clean:
         axes.plot(*_point(clean), marker="*", ms=13, color=INK, ls="", label="clean expert")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     axes.set_xlim(left=0)
