@@ -17,13 +17,13 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = "hand objects physics grasps envs experts dataset controller viz evaluation deploy".split()
 PACKAGE = ROOT / "dexgen_jax"
 LEAVES = [PACKAGE / name for name in ("defaults.py", "pretrained/__init__.py", "run_log.py", "checkpoints.py")]
-PATTERNS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "dexgen_jax/pretrained/*/*")
-# Pages and pictures outside docs/: path in the repository -> address in the site.
+PATTERNS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "dexgen_jax/pretrained/*/*", "notebooks/*.ipynb")
+# Pages, pictures and notebooks outside docs/: path in the repository -> address in the site.
 OUTSIDE = {
     path.relative_to(ROOT).as_posix(): f"project/{path.relative_to(ROOT).as_posix()}"
     for pattern in PATTERNS
     for path in sorted(ROOT.glob(pattern))
-    if path.suffix in (".md", ".png")
+    if path.suffix in (".md", ".png", ".ipynb")
 }
 LINK = re.compile(r"(\]\()([^)#\s:]+)((?:#[^)\s]*)?\))")
 
