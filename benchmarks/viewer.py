@@ -14,12 +14,14 @@ import json
 import os
 import threading
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
 
 from dexgen_jax.controller.controller import Controller
 from dexgen_jax.experts.networks import Expert
+from dexgen_jax.viz import wrist as wrists
 from dexgen_jax.viz.session import ALONE, Session
 from dexgen_jax.viz.simulation import Simulation
 from dexgen_jax.viz.viewer import UNIT, Viewer
@@ -43,6 +45,7 @@ class Client:
 
         self._socket = connect(f"ws://127.0.0.1:{port}", subprotocols=[f"viser-v{viser.__version__}"], max_size=None)
         self.bytes, self.messages = 0, []  # of each message: when it came [s], and what it says
+        self.keeps = True  # what it hears, not only the number of bytes
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
         self.send(CAMERA)
@@ -66,12 +69,16 @@ class Client:
     def drag(self, finger: int, position: np.ndarray, phase: str = "update") -> None:
         """Holds a fingertip's handle at `position` (3,) [m, palm frame]; `phase` is start, update or end."""
         name = f"/hand/handle_{finger}"
-        owner = self.heard("TransformControlsMessage", name)[-1].get("owner", "")
-        kinds = {"start": "DragStart", "update": "Update", "end": "DragEnd"}
-        message = {"type": f"TransformControls{kinds[phase]}Message", "name": name, "owner": owner}
-        if phase == "update":
-            message |= {"wxyz": (1.0, 0, 0, 0), "position": tuple(map(float, UNIT * position))}
-        self.send(message)
+        made, placed = (self.heard(kind, name)[-1] for kind in ("IcosphereMessage", "SetPositionMessage"))
+        turned = self.heard("SetOrientationMessage", "/hand")
+        wrist = turned[-1]["wxyz"] if turned else wrists.POSES["palm up"]
+        ways = {"start": placed["position"], "end": UNIT * position}
+        places = {f"{end}_position": tuple(map(float, wrists.rotate(wrist, way))) for end, way in ways.items()}
+        screen = {f"{end}_screen_pos": (0.0, 0.0) for end in ways}
+        self.send({
+            "type": "SceneNodeDragMessage", "name": name, "owner": made.get("owner", ""), "phase": phase,
+            "instance_index": None, "button": "left", "modifier": None, **places, **screen,
+        })  # fmt: skip
 
     def _listen(self) -> None:
         import msgspec
@@ -81,9 +88,11 @@ class Client:
         unpack = zstandard.ZstdDecompressor()
         try:
             for raw in self._socket:
+                self.bytes += len(raw)
+                if not self.keeps:
+                    continue
                 size, packed = (int.from_bytes(raw[i : i + 8], "little") for i in (0, 8))
                 window = msgspec.msgpack.decode(unpack.decompress(raw[16 : 16 + packed], max_output_size=size))
-                self.bytes += len(raw)
                 now = time.perf_counter()
                 self.messages += [(now, said) for said in window["messages"]]
         except ConnectionClosed:
@@ -105,6 +114,12 @@ def served(viewer: Viewer) -> threading.Event:
     stop = threading.Event()
     threading.Thread(target=viewer.serve, args=(stop.is_set,), daemon=True).start()
     return stop
+
+
+def resident() -> int | None:
+    """Megabytes of memory that this process holds, where Linux tells."""
+    pages = Path("/proc/self/statm")
+    return round(int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6) if pages.exists() else None
 
 
 def times(action, count: int) -> dict[str, float]:
@@ -172,10 +187,15 @@ def main() -> None:
     step, picture = times(session.tick, 200), times(lambda: viewer.draw(0.5), 200)
     client = Client(viewer.port)
     stop = served(viewer)
-    wait(lambda: client.heard("TransformControlsMessage", "/hand/handle_1"))
+    wait(lambda: client.heard("IcosphereMessage", "/hand/handle_1"))
     time.sleep(2)
+    client.keeps = False  # the run may be long
     before, steps, late = client.bytes, viewer.pace.steps, viewer.pace.late
-    time.sleep(options.seconds)
+    time.sleep(0.2 * options.seconds)
+    memory = [resident()]
+    time.sleep(0.8 * options.seconds)
+    memory.append(resident())
+    client.keeps = True
     rate = (viewer.pace.steps - steps) / options.seconds
     sent = (client.bytes - before) / options.seconds
     late = (viewer.pace.late - late) / max(viewer.pace.steps - steps, 1)
@@ -188,6 +208,7 @@ def main() -> None:
         "device": jax.devices()[0].device_kind, "cores": os.cpu_count(), "load_before": load, "step": step,
         "picture": picture, "steps_per_second_at_most": round(1000 / step["p50_ms"]), "steps_per_second": rate,
         "late_share": round(late, 4), "bytes_per_second": round(sent), "drag_to_motion": spread(latency),
+        "memory_mb_after_a_fifth_and_at_the_end": memory,
     }))  # fmt: skip
 
 

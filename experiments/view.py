@@ -8,10 +8,12 @@ Command: python experiments/view.py --config=experiments/configs/view.py:laptop
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import artefacts
+import evaluation_files as files
 import jax
 import launch
 import numpy as np
@@ -22,9 +24,11 @@ from token_file import read_token
 from dexgen_jax.dataset import store
 from dexgen_jax.deploy.address import require_token
 from dexgen_jax.evaluation import operators
+from dexgen_jax.hand.description import Hand
 from dexgen_jax.objects import catalog
 from dexgen_jax.run_log import RunLog
-from dexgen_jax.viz import viewer
+from dexgen_jax.viz import clips, viewer
+from dexgen_jax.viz.clips import Shelf
 from dexgen_jax.viz.gate import Gate
 from dexgen_jax.viz.session import Session
 from dexgen_jax.viz.simulation import Simulation
@@ -33,10 +37,10 @@ from dexgen_jax.viz.simulation import Simulation
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Serves the page until it is told to stop; the result is how well it kept its pace."""
     host, port, token = check(config)
-    shown = None if config.dataset == "none" else store.open_dataset(artefacts.folder(config, "dataset"))
+    shelf = kept(config, artefacts.hand(config))
     session = build_session(config)
     # With a token the page itself listens on this machine alone, and the gate stands before it.
-    page = viewer.Viewer(session, "127.0.0.1" if token else host, 0 if token else port, log.folder, shown)
+    page = viewer.Viewer(session, "127.0.0.1" if token else host, 0 if token else port, log.folder, shelf)
     gate = Gate(host, port, token, page.port) if token else None
     opened = f"{config.address}/?token=..." if token else page.address
     print(f"open {opened} in a browser; Ctrl-C stops", file=sys.stderr, flush=True)
@@ -59,6 +63,20 @@ def check(config: ConfigDict) -> tuple[str, int, str | None]:
     parts = urlsplit(config.address)
     port = viewer.free_port(parts.hostname, 80 if parts.port is None else parts.port)
     return parts.hostname, port, token
+
+
+def kept(config: ConfigDict, hand: Hand) -> Shelf:
+    """What can be shown again, by name: the trajectories of a dataset, and the rows of an evaluation."""
+    shelf = {}
+    if config.dataset != "none":
+        dataset = store.open_dataset(artefacts.folder(config, "dataset"), hand)
+        shelf["dataset"] = lambda stream: clips.trajectory(hand, dataset, stream)
+    if config.evaluation != "none":
+        for case in files.read_rows(folder := Path(config.evaluation)):
+            name, helper, strength = case
+            shown = lambda number, case=case: clips.evaluated(hand, files.load_trace(folder, case), number)
+            shelf[f"{name}, {helper if strength is None else f'helped, strength {strength:g}'}"] = shown
+    return shelf
 
 
 def build_session(config: ConfigDict) -> Session:

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dexgen_jax.dataset.store import Dataset
 from dexgen_jax.viz import clips, film, recording
+from dexgen_jax.viz.clips import Shelf
 from dexgen_jax.viz.recording import Recorder
 from dexgen_jax.viz.session import Session, Step
 
 FILMED = 30.0  # s: a film shows the last of a recording, for drawing takes longer than living
 GALLERY = 24  # grasps
-_LIVE, _GRASPS, _STREAM = "live", "grasps of this object", "dataset"
+_LIVE, _GRASPS = "life", "grasps of this object"
 _LOOK = film.FilmConfig(width=400, height=320, seconds=FILMED)
 
 Refuse = Callable[[str], None]
@@ -81,29 +81,27 @@ def add_recording(client: Any, archive: Archive, refuse: Refuse) -> list[Any]:
     return [button]
 
 
-def add_replay(gui: Any, session: Session, dataset: Dataset | None, refuse: Refuse) -> list[Any]:
-    """Adds the choice of what is shown: life, grasps, or a trajectory of a dataset."""
+def add_replay(gui: Any, session: Session, shelf: Shelf, refuse: Refuse) -> list[Any]:
+    """Adds the choice of what is shown: life, grasps, or what is on the shelf."""
     folder = gui.add_folder("Show", order=35, expand_by_default=False)
     with folder:
-        what = gui.add_dropdown("What", (_LIVE, _GRASPS, *([_STREAM] if dataset else [])), initial_value=_LIVE)
-        streams = dataset.num_streams if dataset else 1
-        stream = gui.add_number("Trajectory", 0, min=0, max=streams - 1, step=1, visible=dataset is not None)
+        what = gui.add_dropdown("What", (_LIVE, _GRASPS, *shelf), initial_value=_LIVE)
+        number = gui.add_number("Number", 0, min=0, step=1, visible=False)
 
     def show(_: Any) -> None:
+        number.visible = what.value in shelf
         try:
-            session.replay(_clip(session, dataset, what.value, int(stream.value)))
+            session.replay(_clip(session, shelf, what.value, int(number.value)))
         except (ValueError, OSError) as error:
             refuse(str(error))
 
     what.on_update(show)
-    stream.on_update(show)
+    number.on_update(show)
     return [folder]
 
 
-def _clip(session: Session, dataset: Dataset | None, what: str, stream: int) -> list | None:
+def _clip(session: Session, shelf: Shelf, what: str, number: int) -> list | None:
     if what == _GRASPS:
-        thing = session.moment.thing
+        thing = session.wishes.thing
         return clips.gallery(session.hand, thing, *session.world.gallery(thing, GALLERY))
-    if what == _STREAM and dataset is not None:
-        return clips.trajectory(session.hand, dataset, stream)
-    return None
+    return shelf[what](number) if what in shelf else None

@@ -1,13 +1,20 @@
-"""What the viewer shows instead of living: grasps one after the other, and trajectories of a dataset."""
+"""What the viewer shows instead of living: grasps one after the other, trajectories of a dataset, evaluated rows."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
 import numpy as np
 
-from dexgen_jax.dataset.store import RESOLUTION, Dataset
+from dexgen_jax.dataset.store import FIRST, RESOLUTION, Dataset
 from dexgen_jax.hand.description import Hand
 from dexgen_jax.physics.world import PALM_UP
+from dexgen_jax.viz.film import Trace
 from dexgen_jax.viz.moment import Moment
 
 STAY = 12  # control steps for which each grasp of a gallery is shown
+
+Shelf = Mapping[str, Callable[[int], list[Moment]]]  # what can be shown by name; the number says which of several
 
 
 def gallery(hand: Hand, thing: str, q: np.ndarray, object_pose: np.ndarray) -> list[Moment]:
@@ -26,15 +33,33 @@ def trajectory(hand: Hand, dataset: Dataset, stream: int) -> list[Moment]:
     return [
         _moment(
             hand, names[rows["privileged/object_index"][i]], rows["q"][i] * RESOLUTION, rows["target"][i] * RESOLUTION,
-            rows["privileged/object_pose"][i], rows["privileged/gravity"][i],
+            rows["privileged/object_pose"][i], rows["privileged/gravity"][i], first=bool(rows["flags"][i] & FIRST),
         )
         for i in range(dataset.num_rows)
     ]  # fmt: skip
 
 
+def evaluated(hand: Hand, trace: Trace, environment: int) -> list[Moment]:
+    """One environment of a row of an evaluation. Raises ValueError for one that was not traced."""
+    count = trace.q.shape[1]
+    if not 0 <= environment < count:
+        raise ValueError(f"environments 0 to {count - 1} were traced, asked for {environment}")
+    one = jax.tree.map(lambda x: np.asarray(x)[:, environment], trace)
+    after_drop, clip = np.concatenate([[False], one.drops[:-1]]), []
+    for i in range(len(one.q)):
+        shape = jax.tree.map(lambda x, i=i: x[i], one.object)
+        if clip and all(map(np.array_equal, jax.tree.leaves(shape), jax.tree.leaves(clip[-1].shape))):
+            shape = clip[-1].shape  # one object is drawn once
+        seen = one.q[i], one.q[i], one.object_pose[i], one.gravity[i], one.goal_pose[i]
+        clip.append(_moment(hand, "an evaluated object", *seen, first=bool(after_drop[i]), shape=shape))
+    return clip
+
+
 def _moment(
-    hand: Hand, thing: str, q: np.ndarray, target: np.ndarray, object_pose: np.ndarray, gravity: np.ndarray
-) -> Moment:
+    hand: Hand, thing: str, q: np.ndarray, target: np.ndarray, object_pose: np.ndarray, gravity: np.ndarray,
+    goal_pose: np.ndarray | None = None, **more: Any,
+) -> Moment:  # fmt: skip
     q, target, gravity = (np.asarray(value, np.float32) for value in (q, target, gravity))
     touch, still = np.zeros(len(hand.touch_names), np.float32), np.zeros_like(q)
-    return Moment(thing, 1.0, q, q, target, np.asarray(object_pose), None, gravity, touch, still, False, False)
+    pose = np.asarray(object_pose)
+    return Moment(thing, 1.0, q, q, target, pose, goal_pose, gravity, touch, still, False, False, **more)

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from dexgen_jax.objects.shapes import ObjectParams
+
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
@@ -21,3 +23,5 @@ class Moment:
     wanted: np.ndarray  # (n,) the expert's action, in units of the largest change of a joint target
     dropped: bool  # the object is out of the hand
     reached: bool  # a goal was reached in this step
+    first: bool = False  # of its grasp: no motion leads here from the moment before
+    shape: ObjectParams | None = None  # of the object, where its name is none of the catalogue's

@@ -10,13 +10,14 @@ from dexgen_jax.viz import wrist as wrists
 from dexgen_jax.viz.account import SHOWN, Account
 from dexgen_jax.viz.session import HANDLES, HELP, SLIDERS, STILL, Session
 
-WELCOME = """**1.** The hand holds an object. An expert moves it toward the green ghost.
+WELCOME = """**1** An expert turns the object to its ghost.
 
-**2.** Press **Shake**: noise on every command. Switch between **helped** and **alone**.
+**2** **Shake** it: is it held **alone**? And **helped**?
 
-**3.** Then take over: drag a fingertip's handle, move sliders, turn the wrist."""
+**3** Take over: drag the blue ball at a fingertip."""
 FOLLOW_EVERY = 5  # control steps between two looks of the sliders at the joints
 _NAMES = {STILL: "nobody", SLIDERS: "me, by sliders", HANDLES: "me, by the fingertips"}
+_MARK = "● "
 _DEGREES = 180 / np.pi
 _BLUE, _ORANGE, _GREEN = "#3b82f6", "#f97316", "#10a37f"
 
@@ -29,9 +30,9 @@ class Readings:
         gui.add_markdown(WELCOME, order=0)
         self._counts = gui.add_html("", order=2)
         with gui.add_folder("The last 30 s", order=60):
-            self._motion = _plot(gui, "asked and done [°/step]", {"asked": _ORANGE, "done": _BLUE})
-            self._help = _plot(gui, "intervention [°]", {"intervention": _GREEN})
-            self._held = _plot(gui, "held [s]", {"held": _BLUE})
+            self._motion = _plot(gui, "asked (orange), done (blue) [°/step]", {"asked": _ORANGE, "done": _BLUE})
+            self._help = _plot(gui, "changed by [°]", {"changed by": _GREEN})
+            self._held = _plot(gui, "in the hand [s]", {"in the hand": _BLUE})
 
     def show(self, session: Session, status: str) -> None:
         """Writes the counts; `status` is a word on what is going on."""
@@ -56,17 +57,26 @@ def table(account: Account, now: str, status: str) -> str:
     rows = ""
     for kind, tally in account.tallies.items():
         hold = f"{tally.hold_time:.0f}" if tally.drops else "–"
-        cells = (kind, f"{tally.seconds:.0f} s", tally.drops, hold, tally.goals)
+        values = (kind, f"{tally.seconds:.0f} s", tally.drops, hold, tally.goals)
         weight = "font-weight:650;background:rgba(59,130,246,.13)" if kind == now else "opacity:.65"
-        rows += f"<tr style='{weight}'>" + "".join(f"<td style='{style}'>{cell}</td>" for cell in cells) + "</tr>"
+        rows += f"<tr style='{weight}'>" + "".join(f"<td style='{style}'>{cell}</td>" for cell in values) + "</tr>"
     last = account.samples[-1] if account.samples else None
     kept = f"{100 * last.kept:.0f}%" if last and np.isfinite(last.kept) else "–"
     changed = f"{_DEGREES * last.intervention:.1f}°" if last else "–"
+    figures = {"in the hand": f"{account.held:.1f} s", "command kept": kept, "changed by": changed}
+    cells = "".join(_figure(value, name) for name, value in figures.items())
     return (
         f"<div style='padding:0 .75em .4em;font-size:.8rem'><table style='border-collapse:collapse;width:100%'>"
-        f"<tr>{head}</tr>{rows}</table><div style='padding:5px 7px 0;opacity:.8'>"
-        f"in the hand <b>{account.held:.1f} s</b> · command kept <b>{kept}</b> · changed by <b>{changed}</b>"
-        f"<br>{status}</div></div>"
+        f"<tr>{head}</tr>{rows}</table><div style='display:flex;text-align:center;padding-top:9px'>{cells}</div>"
+        f"<div style='padding:4px 7px 0;text-align:center'>{status}</div></div>"
+    )
+
+
+def _figure(value: str, name: str) -> str:
+    large = "font-size:1.25rem;font-weight:600;font-variant-numeric:tabular-nums"
+    return (
+        f"<div style='flex:1'><div style='{large}'>{value}</div>"
+        f"<div style='opacity:.6;font-size:.72rem'>{name}</div></div>"
     )
 
 
@@ -82,9 +92,9 @@ class Controls:
         with _kept(gui.add_folder("Command", order=10), make):
             operators = {_NAMES.get(name, f"expert, {name}"): name for name in session.operators}
             shown = self._labels = {name: label for label, name in operators.items()}
-            self.help = gui.add_button_group("Help", HELP, hint="released: the controller's off switch")
+            self.help = gui.add_button_group("Help", _marked(wishes.help), hint="released: the controller's off switch")
             self.shake = gui.add_button("Shake", hint="noise on every joint's command (key S)")
-            self.amount = gui.add_slider("Shake [°]", 0.0, float(round(_DEGREES * sessions.MOST_SHAKE)), 1.0,
+            self.amount = gui.add_slider("Shake by [°]", 0.0, float(round(_DEGREES * sessions.MOST_SHAKE)), 1.0,
                                          float(round(_DEGREES * (wishes.shake or sessions.SHAKE))))  # fmt: skip
             self.strength = gui.add_slider("Strength", 0.0, 3.0, 0.1, min(wishes.strength, 3.0),
                                            hint="how much the operator is heard; 1: as far as believed")  # fmt: skip
@@ -135,7 +145,7 @@ class Controls:
 
     def _connect(self, operators: dict[str, str]) -> None:
         on = lambda handle, make: handle.on_update(lambda event: self._wish(**make(event.target.value)))
-        self.help.on_click(lambda event: self._wish(help=event.target.value))
+        self.help.on_click(lambda event: self._help(event.target.value.removeprefix(_MARK)))
         self.shake.on_click(lambda _: self._toggle_shake())
         self.amount.on_update(lambda _: self._shake(self.session.wishes.shake > 0))
         on(self.strength, lambda value: {"strength": value})
@@ -164,13 +174,23 @@ class Controls:
         self.show_operator()
 
     def _next_help(self) -> None:
-        self._wish(help=HELP[(HELP.index(self.session.wishes.help) + 1) % len(HELP)])
+        self._help(HELP[(HELP.index(self.session.wishes.help) + 1) % len(HELP)])
+
+    def _help(self, kind: str) -> None:
+        """Changes the kind of help, and marks the button of the one in force."""
+        self._wish(help=kind)
+        self.help.options = _marked(self.session.wishes.help)
 
     def _wish(self, **changes: Any) -> None:
         try:
             self.session.wish(**changes)
         except ValueError as error:
             self._refuse(str(error))
+
+
+def _marked(help_given: str) -> tuple[str, ...]:
+    """The labels of the kinds of help: the buttons of a group do not show by themselves which was pressed."""
+    return tuple(_MARK + kind if kind == help_given else kind for kind in HELP)
 
 
 def _kept(folder: Any, make: Callable[[Any], None]) -> Any:
@@ -182,6 +202,6 @@ def _plot(gui: Any, title: str, lines: dict[str, str]) -> Any:
     series = ({"label": "s"}, *({"label": name, "stroke": colour, "width": 1.6} for name, colour in lines.items()))
     empty = tuple(np.array([0.0, SHOWN]) if i == 0 else np.zeros(2) for i in range(len(series)))
     return gui.add_uplot(
-        empty, series, title=title, height=120, scales={"x": {"time": False}}, legend={"show": False},
-        cursor={"show": False}, axes=({"size": 22}, {"size": 38}),
+        empty, series, title=title, height=136, scales={"x": {"time": False}}, legend={"show": False},
+        cursor={"show": False}, axes=({"size": 34}, {"size": 44}),
     )  # fmt: skip

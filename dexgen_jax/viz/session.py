@@ -198,7 +198,8 @@ class Session:
 
     def _show(self, clip: Sequence[Moment], wishes: Wishes) -> None:
         if not wishes.paused:
-            self.before, self.moment = clip[self._at - 1 if self._at else 0], clip[self._at]
+            before, self.moment = clip[self._at - 1], clip[self._at]
+            self.before = self.moment if self.moment.first or not self._at else before
             self._at = (self._at + 1) % len(clip)
         self.wrist = wrists.under(self.wrist, self.moment.gravity)
 

@@ -57,7 +57,8 @@ class Stage:
         self.links = self._bodies()
         moving = [body for body in range(len(chain.parent)) if np.any(chain.axis[body])]
         self._joints = [(body, int(chain.joint[body])) for body in moving]
-        self._thing, self._scale, self._parts = "", 0.0, []
+        self._shown: Moment | None = None
+        self._parts: list[Any] = []
         self._from: View | None = None
         self._to: View | None = None
 
@@ -66,8 +67,10 @@ class Stage:
         goal = moment.object_pose if moment.goal_pose is None else moment.goal_pose
         now = View(moment.q, moment.object_pose, goal, wrist)
         self._from, self._to = (now if jump or self._to is None else self._to), now
-        if moment.thing != self._thing or moment.scale != self._scale:
-            self._put(moment.thing, moment.scale)
+        shown, self._shown = self._shown, moment
+        same = shown is not None and (shown.thing, shown.scale) == (moment.thing, moment.scale)
+        if not same or shown.shape is not moment.shape:
+            self._put(self._shape(moment.thing) if moment.shape is None else moment.shape, moment.scale)
         self._parts[1].visible = moment.goal_pose is not None
 
     def draw(self, share: float) -> None:
@@ -82,16 +85,27 @@ class Stage:
         thing.position, thing.wxyz = UNIT * above_floor(view.object_pose[:3], view.wrist), view.object_pose[3:]
         goal.position, goal.wxyz = UNIT * view.goal_pose[:3], view.goal_pose[3:]
 
+    @staticmethod
+    def frame(camera: Any) -> None:
+        """Moves a client's camera from where all begin, if its page is high and narrow: the hand is then seen whole, in
+        the part of the page that the panel leaves free."""
+        eye, look_at = UNIT * np.array(_EYE), UNIT * np.array(_LOOK_AT)
+        shape = camera.image_height / max(camera.image_width, 1)
+        if shape > 1 and np.allclose([camera.position, camera.look_at], [eye, look_at], atol=1e-3):
+            away = min(0.85 * shape, 2.0) * (eye - look_at)
+            down = np.array([0.0, 0.0, 0.5 * np.tan(_FIELD / 2) * np.linalg.norm(away)])
+            camera.position, camera.look_at = look_at + away - down, look_at - down
+
     def _light(self, server: Any) -> None:
         camera = server.initial_camera
         camera.position, camera.look_at, camera.fov = UNIT * np.array(_EYE), UNIT * np.array(_LOOK_AT), _FIELD
         self.scene.set_up_direction("+z")
         self.scene.configure_default_lights(enabled=False)
-        self.scene.configure_environment_map("studio", environment_intensity=0.55)
+        self.scene.configure_environment_map("studio", environment_intensity=0.40)
         self.scene.add_light_directional(
-            "/light/key", color=(255, 246, 232), intensity=2.6, cast_shadow=True, position=(3.0, -2.5, 8.0)
+            "/light/key", color=(255, 246, 232), intensity=2.0, cast_shadow=True, position=(3.0, -2.5, 8.0)
         )
-        self.scene.add_light_directional("/light/rim", color=(214, 230, 255), intensity=0.9, position=(-6.0, 5.0, 3.0))
+        self.scene.add_light_directional("/light/rim", color=(214, 230, 255), intensity=0.6, position=(-6.0, 5.0, 3.0))
         self.scene.add_grid(
             "/floor", infinite_grid=True, cell_size=0.5, cell_color=(222, 226, 232), section_size=2.5,
             section_color=(203, 209, 218), cell_thickness=0.8, section_thickness=1.0, fade_distance=30.0,
@@ -123,18 +137,17 @@ class Stage:
         """The quaternion (4,) of a body in its parent, its joint at `angle` [rad]."""
         return wrists.turned(self.hand.chain.quat[body], angle * self.hand.chain.axis[body])
 
-    def _put(self, thing: str, scale: float) -> None:
+    def _put(self, shape: ObjectParams, scale: float) -> None:
         """Replaces the object and the ghost that shows its goal."""
         for part in self._parts:
             part.remove()
         names = f"{_FRAME}/object", f"{_FRAME}/goal"
         self._parts = [self.scene.add_frame(name, show_axes=False) for name in names]
-        light, dark = meshes.object_parts(self._shape(thing))
+        light, dark = meshes.object_parts(shape)
         for suffix, mesh, colour in (("light", light, _OBJECT), ("dark", dark, _OBJECT_DARK)):
             self._add(f"{names[0]}/{suffix}", mesh, colour, scale=scale)
         ghost = meshes.join([light, dark])
-        self._add(f"{names[1]}/ghost", ghost, _GOAL, scale=scale, opacity=0.16, cast_shadow=False, receive_shadow=False)
-        self._thing, self._scale = thing, scale
+        self._add(f"{names[1]}/ghost", ghost, _GOAL, scale=scale, opacity=0.24, cast_shadow=False, receive_shadow=False)
 
     def _add(self, name: str, mesh: Mesh, colour: tuple[int, int, int], **how: Any) -> Any:
         return self.scene.add_mesh_simple(name, UNIT * mesh.vertices, mesh.faces, color=colour, **how)

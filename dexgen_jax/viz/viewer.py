@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from dexgen_jax.dataset.store import Dataset
+from dexgen_jax.viz import wrist as wrists
 from dexgen_jax.viz.archive import Archive, add_recording, add_replay
+from dexgen_jax.viz.clips import Shelf
 from dexgen_jax.viz.pace import Pace
 from dexgen_jax.viz.panel import Controls, Readings
 from dexgen_jax.viz.seat import Seat
@@ -28,7 +29,7 @@ from dexgen_jax.viz.stage import UNIT, Stage
 PICTURES = 30.0  # a second
 READ_EVERY, PLOT_EVERY = 3, 5  # control steps between two readings of the panel, and two of its plots
 _RING = 1.15  # scene units, size of the ring that turns the wrist
-_HANDLE = 0.22  # scene units, size of a fingertip's handle
+_HANDLE, _HANDLE_COLOUR = 0.17, (37, 99, 235)  # scene units, radius of the ball about a fingertip that is dragged
 
 
 class Viewer:
@@ -36,9 +37,9 @@ class Viewer:
 
     def __init__(
         self, session: Session, host: str = "127.0.0.1", port: int = 8080, folder: str | Path | None = None,
-        dataset: Dataset | None = None,
+        shelf: Shelf | None = None,
     ):  # fmt: skip
-        """Recordings go to `folder`, and `dataset` can be shown again; without them neither is offered.
+        """Recordings go to `folder`; without one none are offered. What is on the `shelf` can be shown again.
 
         Raises ValueError without viser, OSError for a port that cannot be had; port 0 takes any.
         """
@@ -54,7 +55,7 @@ class Viewer:
         self.port, self.address = port, f"http://{host}:{port}"
         self.session, self.seat = session, Seat()
         self.archive = None if folder is None else Archive(session, Path(folder))
-        self.dataset = dataset
+        self.shelf = {} if shelf is None else shelf
         self.pace = Pace(session.account.period)
         self.server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=(37, 99, 180))
         self.stage = Stage(self.server, session.hand, session.world.shape)
@@ -107,6 +108,7 @@ class Viewer:
         return " · ".join(words) or "&nbsp;"
 
     def _come(self, client: Any) -> None:
+        client.camera.on_update(self.stage.frame)
         self.seat.come(client.client_id)
         self._seat_everybody()
 
@@ -143,7 +145,7 @@ class Desk:
         self.session, self.client, self.commands = viewer.session, client, commands
         self._made: list[Any] = []
         self._handles: list[Any] = []
-        self._held: set[int] = set()
+        self._grips: dict[int, np.ndarray] = {}  # of each finger that is held: from the pointer to its ball, (3,) m
         if not commands:
             self._made.append(client.gui.add_markdown("*You are watching: somebody else has the command.*", order=5))
             return
@@ -154,7 +156,7 @@ class Desk:
         self._made.append(hand_over)
         if viewer.archive:
             self._made += add_recording(client, viewer.archive, self._refuse)
-        self._made += add_replay(client.gui, self.session, viewer.dataset, self._refuse)
+        self._made += add_replay(client.gui, self.session, viewer.shelf, self._refuse)
         self._add_handles()
         self._ring = client.scene.add_transform_controls(
             "/ring", _RING, disable_axes=True, disable_sliders=True, opacity=0.35, line_width=1.5,
@@ -177,7 +179,7 @@ class Desk:
         if self._ring.visible != self._by_ring:
             self._ring.visible, self._ring.wxyz = self._by_ring, self.session.wrist
         for finger, (handle, tip) in enumerate(zip(self._handles, self.session.tips(), strict=True)):
-            if finger not in self._held:
+            if finger not in self._grips:
                 handle.position = UNIT * tip
 
     def remove(self) -> None:
@@ -189,23 +191,30 @@ class Desk:
 
     def _add_handles(self) -> None:
         for finger in range(self.session.hand.num_tips):
-            handle = self.client.scene.add_transform_controls(
-                f"/hand/handle_{finger}", _HANDLE, disable_rotations=True, depth_test=False, opacity=0.85,
-                line_width=2.0, position=UNIT * self.session.tips()[finger],
+            handle = self.client.scene.add_icosphere(
+                f"/hand/handle_{finger}", _HANDLE, _HANDLE_COLOUR, opacity=0.3, cast_shadow=False,
+                receive_shadow=False, position=UNIT * self.session.tips()[finger],
             )  # fmt: skip
-            handle.on_update(functools.partial(self._dragged, finger))
+            handle.on_drag(functools.partial(self._dragged, finger))
             self._handles.append(handle)
 
     # Coroutines, for those alone are called in order: an end that overtook the last way would leave a finger held.
     async def _dragged(self, finger: int, event: Any) -> None:
         if event.phase == "end":
-            self._held.discard(finger)
-            if not self._held:
+            self._grips.pop(finger, None)
+            if not self._grips:
                 self.session.let_go()
             return
-        self._held.add(finger)
-        self.session.drag(finger, np.asarray(event.target.position) / UNIT)
+        if finger not in self._grips:
+            self._grips[finger] = np.asarray(event.target.position) / UNIT - self._in_palm(event.start_position)
+        place = self._in_palm(event.end_position) + self._grips[finger]
+        event.target.position = UNIT * place
+        self.session.drag(finger, place)
         self.controls.show_operator()
+
+    def _in_palm(self, position: Any) -> np.ndarray:
+        """A point (3,) of the scene in the palm's frame [m]."""
+        return wrists.rotate(wrists.conjugate(self.session.wrist), np.asarray(position, float) / UNIT)
 
     async def _turned(self, event: Any) -> None:
         if event.phase != "end":

@@ -20,6 +20,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.grasps = "shipped"  # likewise; every object of the catalogue that has grasps there can be chosen
     config.objects = "cube_55"  # what lies in the hand at the start
     config.dataset = "none"  # whose trajectories can be shown: run, a folder, or none
+    config.evaluation = "none"  # folder of an evaluation (runs/demo/evaluation) whose rows can be shown, or none
     config.operators = ("clean", "noisy 0.75", "noisy 1.5", "slow 0.5")  # that may command, the first at the start
     config.wrist = "tumble"  # how the wrist is held at the start, see dexgen_jax/viz/wrist.py
     config.help = "helped"  # at the start: helped, alone or released

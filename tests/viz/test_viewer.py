@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import imageio
 import numpy as np
 import pytest
 
@@ -15,7 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import viewer as benchmark
 from fake_world import FakeWorld, Patient
 
+from dexgen_jax.dataset import store
 from dexgen_jax.viz import viewer as viewers
+from dexgen_jax.viz import wrist
 from dexgen_jax.viz.session import ALONE, Session
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -41,11 +44,14 @@ def test_without_viser_it_says_how_to_get_it(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def viewer():
-    """A viewer that serves a hand without physics."""
+def viewer(engine, tmp_path_factory):
+    """A viewer that serves a hand without physics; `engine` lends its films a scene."""
     pytest.importorskip("viser", reason="needs viser: pip install 'dexgen_jax[viz]'")
-    session = Session(FakeWorld(reach=9.0), Patient(), {"clean": lambda wanted, rng: 0 * wanted})
-    page = viewers.Viewer(session, port=0)
+    world = FakeWorld(reach=9.0)
+    world.scene, world.packed = engine.scene, lambda thing: engine.object(1)
+    session = Session(world, Patient(), {"clean": lambda wanted, rng: 0 * wanted})
+    shelf = {"a row of an evaluation": lambda number: [session.moment] * (number + 5)}
+    page = viewers.Viewer(session, port=0, folder=tmp_path_factory.mktemp("kept"), shelf=shelf)
     stop = threading.Event()
     thread = threading.Thread(target=page.serve, args=(stop.is_set,))
     thread.start()
@@ -79,7 +85,7 @@ def wait(until):
 def client(viewer):
     """One that speaks viser's protocol and draws nothing."""
     there = benchmark.Client(viewer.port)
-    wait(lambda: there.heard("TransformControlsMessage", "/hand/handle_3"))
+    wait(lambda: there.heard("IcosphereMessage", "/hand/handle_3"))
     yield there
     there.close()
     wait(lambda: not viewer.server.get_clients())
@@ -114,9 +120,9 @@ def test_the_second_client_watches_and_gets_the_command_when_the_first_is_gone(v
     watcher = benchmark.Client(viewer.port)
     wait(lambda: viewer.seat.watching == 2)
     wait(lambda: any("watching" in said["props"]["_markdown"] for said in watcher.heard("GuiMarkdownMessage")))
-    assert not watcher.heard("TransformControlsMessage", "/hand/handle_0")
+    assert not watcher.heard("IcosphereMessage", "/hand/handle_0")
     client.close()
-    wait(lambda: watcher.heard("TransformControlsMessage", "/hand/handle_0"))
+    wait(lambda: watcher.heard("IcosphereMessage", "/hand/handle_0"))
     watcher.close()
 
 
@@ -150,11 +156,8 @@ def pixel(client, point):
 
 
 def handle_in_scene(viewer, finger):
-    """Where a fingertip's handle is, and the direction of its first axis (palm +x), in the scene."""
-    from dexgen_jax.viz import wrist
-
-    turn = viewer.session.wrist
-    return wrist.rotate(turn, viewers.UNIT * viewer.session.tips()[finger]), wrist.rotate(turn, [1.0, 0, 0])
+    """Where the ball about a fingertip is in the scene."""
+    return wrist.rotate(viewer.session.wrist, viewers.UNIT * viewer.session.tips()[finger])
 
 
 @pytest.mark.slow
@@ -165,12 +168,11 @@ def test_the_page_loads_and_a_dragged_handle_moves_the_finger(viewer, browser):
         time.sleep(5)  # the scene fades in
         client, finger = viewer.server.get_clients()[number], 2
         begin = viewer.session.tips()
-        there, axis = handle_in_scene(viewer, finger)
-        start, end = (pixel(client, there + reach * axis) for reach in (0.8 * viewers._HANDLE, 2.0 * viewers._HANDLE))
-        page.mouse.move(*start)
+        across, down = pixel(client, handle_in_scene(viewer, finger))
+        page.mouse.move(across, down)
         time.sleep(2)  # the browser finds what is under the pointer
         page.mouse.down()
-        page.mouse.move(*end, steps=8)
+        page.mouse.move(across, down - 15, steps=8)
         wait(lambda: finger in viewer.session.wishes.tips)
         wait(lambda: np.linalg.norm(viewer.session.tips()[finger] - begin[finger]) > 0.004)
         others = np.delete(viewer.session.tips() - begin, finger, axis=0)
@@ -182,6 +184,40 @@ def test_the_page_loads_and_a_dragged_handle_moves_the_finger(viewer, browser):
         where = viewer.session.moment.target
         time.sleep(0.5)
         np.testing.assert_allclose(viewer.session.moment.target, where, atol=1e-6)
+        assert errors == []
+
+
+@pytest.mark.slow
+def test_a_recording_is_downloaded_and_read_back(viewer, browser, tmp_path):
+    with opened(browser, viewer) as (page, _, errors):
+        came = []
+        page.on("download", came.append)
+        page.get_by_text("Record", exact=True).click()
+        wait(lambda: (viewer.archive.recorder.seconds or 0) > 0.5)
+        page.get_by_text("Stop recording", exact=True).click()
+        wait(lambda: page.wait_for_timeout(100) or len(came) == 2)  # playwright hears of them while it waits
+        for file in came:
+            file.save_as(tmp_path / file.suggested_filename)
+        assert errors == []
+    data, film = sorted(tmp_path.iterdir(), key=lambda path: path.suffix, reverse=True)
+    shutil.unpack_archive(data, tmp_path)
+    kept = store.open_dataset(tmp_path / data.stem, viewer.session.hand)
+    assert kept.num_streams == 1 and kept.num_rows >= 5
+    with imageio.get_reader(film) as read:
+        assert read.count_frames() == kept.num_rows
+
+
+@pytest.mark.slow
+def test_what_was_kept_is_shown_from_the_page(viewer, browser):
+    with opened(browser, viewer) as (page, _, errors):
+        page.get_by_text("Show", exact=True).click()
+        page.get_by_label("What", exact=True).click()
+        page.get_by_text("a row of an evaluation", exact=True).click()
+        wait(lambda: viewer.session.clip is not None)
+        assert len(viewer.session.clip) == 5
+        page.get_by_label("What", exact=True).click()
+        page.get_by_text("life", exact=True).click()
+        wait(lambda: viewer.session.clip is None)
         assert errors == []
 
 
