@@ -87,11 +87,8 @@ def main() -> None:
     period = round(1000 / CONTROL_HZ)
     frames[0].save(options.out, save_all=True, append_images=frames[1:], duration=period, loop=0, quality=60, method=4)
     drops = {kind: film[-1][-1] for kind, film in films.items()}
-    print(
-        json.dumps(
-            {"out": options.out, "bytes": Path(options.out).stat().st_size, "seed": options.seed, "drops": drops}
-        )
-    )
+    size = Path(options.out).stat().st_size
+    print(json.dumps({"out": options.out, "bytes": size, "seed": options.seed, "drops": drops}))
 
 
 if __name__ == "__main__":
