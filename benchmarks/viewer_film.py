@@ -10,6 +10,7 @@ Needs the extra `viz`, playwright (`pip install playwright`) and a chromium, whi
 import argparse
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from dexgen_jax.viz.simulation import Simulation
 from dexgen_jax.viz.viewer import Viewer
 
 WIDTH, HEIGHT = 384, 320  # of each of the two pictures
+CLOSER = 0.75  # than the page begins
 ALARM = 10  # control steps for which a drop is pointed out
 # Software rendering, for a machine without a graphics card.
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -49,7 +51,9 @@ def drawn(viewer: Viewer, client, film: list, title: str) -> np.ndarray:
     for moment, wrist, jump, _ in film:
         viewer.stage.advance(moment, wrist, jump)
         viewer.draw(1.0)
-        pictures.append(client.get_render(HEIGHT, WIDTH)[..., :3])
+        if len(pictures) % 10 == 0:
+            print(f"{title}: {len(pictures)} of {len(film)} pictures", file=sys.stderr)
+        pictures.append(client.get_render(HEIGHT, WIDTH, timeout=120)[..., :3])
     fallen = [drops[i] > drops[max(i - ALARM, 0)] for i in range(len(film))]
     notes = [f"{i / CONTROL_HZ:4.1f} s   {n} drop{'' if n == 1 else 's'}" for i, n in enumerate(drops)]
     return video.add_caption(np.stack(pictures), title, notes, np.array(fallen))
@@ -79,6 +83,9 @@ def main() -> None:
         for desk in desks:
             desk.remove()  # nobody drags a finger here
         page.wait_for_timeout(5000)  # light and floor arrive
+        camera = desks[0].client.camera
+        eye, look_at = camera.position, camera.look_at
+        camera.position, camera.look_at = look_at + CLOSER * (eye - look_at), look_at
         tiles = [drawn(viewer, desks[0].client, film, f"shaken, {kind}") for kind, film in films.items()]
         browser.close()
     viewer.close()

@@ -155,8 +155,8 @@ class Session:
         self.account.clear()
         self._again, self._grasps = False, 0
         self._noise, self._hesitation = (np.random.default_rng([self._seed, i]) for i in range(2))
-        if isinstance(wishes.wrist, str) and wishes.wrist in wrists.POSES:
-            self.wrist = wrists.POSES[wishes.wrist]
+        if isinstance(wishes.wrist, str):  # the same seed begins the same: a tumble does so with the palm up
+            self.wrist = wrists.POSES.get(wishes.wrist, wrists.POSES["palm up"])
         self._take_grasp(wishes)
 
     def _take_grasp(self, wishes: Wishes) -> None:

@@ -1,5 +1,6 @@
 """What the viewer's script refuses, before anything is compiled. The page itself: tests/viz/test_viewer.py."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import command_line
 import pytest
 import settings
 import view
+
+from dexgen_jax.hand import allegro
 
 EXPERIMENTS = Path(view.__file__).parent
 
@@ -71,6 +74,18 @@ def test_a_port_in_use_is_named_before_anything_is_compiled(config):
         config.address = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(OSError, match="the port is in use; choose another"):
             view.check(config)
+
+
+def test_a_dataset_and_the_rows_of_an_evaluation_can_be_shown_again(config, tmp_path):
+    config.evaluation = str(tmp_path)
+    for case in (("noisy 1.5", "alone", None), ("noisy 1.5", "controller", 1.0)):
+        row = dict(zip(("operator", "helper", "strength"), case, strict=True))
+        with (tmp_path / "rows.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+    shelf = view.kept(config, allegro.load())
+    assert list(shelf) == ["noisy 1.5, alone", "noisy 1.5, helped, strength 1"]
+    with pytest.raises(ValueError, match=r"cannot read .*noisy_1.5-alone.msgpack"):
+        shelf["noisy 1.5, alone"](0)
 
 
 def test_operators_are_those_of_the_evaluation():

@@ -99,3 +99,15 @@ def test_a_recording_ends_by_itself(taken, monkeypatch):
     for step in 2 * steps:
         recorder(step)
     assert recorder.seconds == pytest.approx(3.0) and len(recorder.stop()) == 30
+
+
+def test_a_row_of_an_evaluation_is_shown_with_its_own_object_and_jumps_after_a_drop(taken, engine):
+    hand, steps = taken
+    trace = recording.trace(steps, lambda thing: engine.object(1))
+    lost = int(np.flatnonzero(trace.drops)[0])
+    clip = clips.evaluated(hand, trace, 0)
+    assert len(clip) == len(steps) and all(moment.shape is clip[0].shape for moment in clip)
+    assert [i for i, moment in enumerate(clip) if moment.first] == [lost + 1]
+    np.testing.assert_array_equal(clip[9].goal_pose, trace.goal_pose[9, 0])
+    with pytest.raises(ValueError, match="environments 0 to 0 were traced, asked for 1"):
+        clips.evaluated(hand, trace, 1)

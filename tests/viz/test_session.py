@@ -147,6 +147,15 @@ def test_the_same_seed_begins_the_same_and_another_does_not(session):
     assert session.account.time == 0
 
 
+def test_a_tumble_begins_with_the_palm_up_each_time(session):
+    session.wish(wrist="tumble")
+    ticks(session, 20)
+    assert np.abs(session.wrist - wrist.POSES["palm up"]).max() > 0.05
+    session.reset()
+    session.tick()
+    np.testing.assert_array_equal(session.wrist, wrist.POSES["palm up"])
+
+
 def test_pause_stands_still_and_reset_and_objects_do_not_wait(session):
     session.wish(paused=True, operator="clean")
     ticks(session, 3)
@@ -182,6 +191,9 @@ def test_a_clip_is_shown_over_and_over_and_then_life_goes_on(session):
         session.tick()
         seen.append(session.moment.q[0] - base.q[0])
     np.testing.assert_allclose(seen, [0, 1, 2, 0], atol=1e-5)
+    assert session.before is session.moment, "no motion leads from the end to the beginning"
+    session.tick()
+    assert session.before is clip[0]
     np.testing.assert_allclose(wrist.gravity(session.wrist), [0, 0, -9.81], atol=1e-5)
     assert session.account.time == 0
     session.replay(None)
