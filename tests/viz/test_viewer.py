@@ -130,7 +130,7 @@ def test_the_second_client_watches_and_gets_the_command_when_the_first_is_gone(v
 def opened(browser, viewer):
     """A page that has been told what it will show, its client's number, and what it complained of."""
     before = set(viewer.server.get_clients())
-    page, errors = browser.new_page(viewport={"width": 700, "height": 480}), []
+    page, errors = browser.new_page(viewport={"width": 900, "height": 400}), []
     page.set_default_timeout(1000 * SECONDS)
     # What viser's page says of every drag of a node, and of nothing else.
     own = "Unable to preventDefault inside passive event listener invocation."
@@ -167,8 +167,9 @@ def test_the_page_loads_and_a_dragged_handle_moves_the_finger(viewer, browser):
     viewer.session.wish(help=ALONE, operator="still")
     with opened(browser, viewer) as (page, number, errors):
         page.get_by_text("Shake", exact=True).first.wait_for()
-        time.sleep(5)  # the scene fades in
         client, finger = viewer.server.get_clients()[number], 2
+        wait(lambda: np.allclose(client.camera.position, viewer.server.initial_camera.position, atol=1e-3))
+        time.sleep(5)  # the scene fades in
         begin = viewer.session.tips()
         across, down = pixel(client, handle_in_scene(viewer, finger))
         page.mouse.move(across, down)
@@ -214,11 +215,11 @@ def test_what_was_kept_is_shown_from_the_page(viewer, browser):
     with opened(browser, viewer) as (page, _, errors):
         page.get_by_text("Show", exact=True).click()
         page.get_by_label("What", exact=True).click()
-        page.get_by_text("a row of an evaluation", exact=True).click()
+        page.get_by_role("option", name="a row of an evaluation").click()
         wait(lambda: viewer.session.clip is not None)
         assert len(viewer.session.clip) == 5
         page.get_by_label("What", exact=True).click()
-        page.get_by_text("life", exact=True).click()
+        page.get_by_role("option", name="life").click()
         wait(lambda: viewer.session.clip is None)
         assert errors == []
 
