@@ -17,8 +17,8 @@ import viewer as benchmark
 from fake_world import FakeWorld, Patient
 
 from dexgen_jax.dataset import store
+from dexgen_jax.viz import archive, film, wrist
 from dexgen_jax.viz import viewer as viewers
-from dexgen_jax.viz import wrist
 from dexgen_jax.viz.session import ALONE, Session
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -139,9 +139,11 @@ def opened(browser, viewer):
     page.goto(viewer.address)
     number = wait(lambda: set(viewer.server.get_clients()) - before).pop()
     wait(lambda: number in viewer._desks)
-    yield page, number, errors
-    page.close()
-    wait(lambda: number not in viewer.server.get_clients())
+    try:
+        yield page, number, errors
+    finally:  # or the next page would only watch
+        page.close()
+        wait(lambda: number not in viewer.server.get_clients())
 
 
 def pixel(client, point):
@@ -191,10 +193,11 @@ def test_the_page_loads_and_a_dragged_handle_moves_the_finger(viewer, browser):
 
 
 @pytest.mark.slow
-def test_a_recording_is_downloaded_and_read_back(viewer, browser, tmp_path):
+def test_a_recording_is_downloaded_and_read_back(viewer, browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "_LOOK", film.Look(96, 80, seconds=30.0))  # small is soon drawn
     with opened(browser, viewer) as (page, _, errors):
         came = []
-        page.on("download", came.append)
+        page.on("download", lambda file: came.append(file))
         page.get_by_text("Record", exact=True).click()
         wait(lambda: (viewer.archive.recorder.seconds or 0) > 0.5)
         page.get_by_text("Stop recording", exact=True).click()
@@ -202,11 +205,11 @@ def test_a_recording_is_downloaded_and_read_back(viewer, browser, tmp_path):
         for file in came:
             file.save_as(tmp_path / file.suggested_filename)
         assert errors == []
-    data, film = sorted(tmp_path.iterdir(), key=lambda path: path.suffix, reverse=True)
+    data, mp4 = sorted(tmp_path.iterdir(), key=lambda path: path.suffix, reverse=True)
     shutil.unpack_archive(data, tmp_path)
     kept = store.open_dataset(tmp_path / data.stem, viewer.session.hand)
     assert kept.num_streams == 1 and kept.num_rows >= 5
-    with imageio.get_reader(film) as read:
+    with imageio.get_reader(mp4) as read:
         assert read.count_frames() == kept.num_rows
 
 
