@@ -46,24 +46,22 @@ class Archive:
         return path
 
 
-def zipped(folder: Path) -> bytes:
-    """A folder as one file."""
+def zipped(folder: Path, also: Path) -> bytes:
+    """A folder, and a file beside it, as one file: a browser asks before it takes a second one."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.rglob("*")):
+        for path in (*sorted(folder.rglob("*")), also):
             if path.is_file():
-                archive.write(path, Path(folder.name) / path.relative_to(folder))
+                archive.write(path, path.relative_to(folder.parent))
     return buffer.getvalue()
 
 
 def add_recording(client: Any, archive: Archive, refuse: Refuse) -> list[Any]:
-    """Adds the button that records, and hands both files to the client when it is pressed again."""
+    """Adds the button that records, and hands both in one file to the client when it is pressed again."""
     button = client.gui.add_button("Record", order=30, hint="a dataset of one trajectory, and a film of its end")
 
     def deliver(folder: Path) -> None:
-        client.send_file_download(f"{folder.name}.zip", zipped(folder))
-        film_of = archive.film(folder)
-        client.send_file_download(film_of.name, film_of.read_bytes())
+        client.send_file_download(f"{folder.name}.zip", zipped(folder, archive.film(folder)), save_immediately=True)
 
     def pressed(_: Any) -> None:
         if archive.recorder.seconds is None:
