@@ -45,7 +45,7 @@ class Client:
 
         self._socket = connect(f"ws://127.0.0.1:{port}", subprotocols=[f"viser-v{viser.__version__}"], max_size=None)
         self.bytes, self.messages = 0, []  # of each message: when it came [s], and what it says
-        self.keeps = True  # what it hears, not only the number of bytes
+        self.keeps = True  # all that it hears, not only the last of each kind about each thing
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
         self.send(CAMERA)
@@ -89,12 +89,13 @@ class Client:
         try:
             for raw in self._socket:
                 self.bytes += len(raw)
-                if not self.keeps:
-                    continue
                 size, packed = (int.from_bytes(raw[i : i + 8], "little") for i in (0, 8))
                 window = msgspec.msgpack.decode(unpack.decompress(raw[16 : 16 + packed], max_output_size=size))
                 now = time.perf_counter()
                 self.messages += [(now, said) for said in window["messages"]]
+                if not self.keeps and len(self.messages) > 10000:
+                    last = {(said["type"], said.get("name")): (when, said) for when, said in self.messages}
+                    self.messages = list(last.values())
         except ConnectionClosed:
             pass
 
@@ -199,7 +200,9 @@ def main() -> None:
     rate = (viewer.pace.steps - steps) / options.seconds
     sent = (client.bytes - before) / options.seconds
     late = (viewer.pace.late - late) / max(viewer.pace.steps - steps, 1)
+    print(f"{rate:.2f} steps a second, {late:.1%} late, {sent:.0f} bytes a second, memory {memory} MB", flush=True)
     session.wish(operator="still", help=ALONE)
+    time.sleep(1)
     latency = answers(viewer, client, options.drags)
     stop.set()
     client.close()
