@@ -194,7 +194,7 @@ def test_the_page_loads_and_a_dragged_handle_moves_the_finger(viewer, browser):
 
 @pytest.mark.slow
 def test_a_recording_is_downloaded_and_read_back(viewer, browser, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "_LOOK", film.Look(96, 80, seconds=30.0))  # small is soon drawn
+    monkeypatch.setattr(archive, "_LOOK", film.FilmConfig(96, 80, seconds=30.0))  # small is soon drawn
     with opened(browser, viewer) as (page, _, errors):
         came = []
         page.on("download", lambda file: came.append(file))
