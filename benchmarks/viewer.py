@@ -1,6 +1,6 @@
 """What the viewer costs and how soon it answers, measured by a client without a screen.
 
-Time: under a minute after compiling; no figures of a quiet machine exist yet. Expected there: ten steps a second kept,
+Time: under a minute after compiling; figures of a loaded machine: docs/viewer.md. Expected on a quiet one: ten steps a second kept,
 and a finger seen to move within 0.3 s of its handle: a step of 0.1 s is waited for and lived, and pictures are up to
 one step old.
 Command: python benchmarks/viewer.py [--seconds=20] [--drags=30] [--object=cube_55]
