@@ -1,8 +1,8 @@
 """What the viewer costs and how soon it answers, measured by a client without a screen.
 
-Time: under a minute after compiling; figures of a loaded machine: docs/viewer.md. Expected on a quiet one: ten steps a second kept,
-and a finger seen to move within 0.3 s of its handle: a step of 0.1 s is waited for and lived, and pictures are up to
-one step old.
+Time: under a minute after compiling. Expected on a quiet machine: ten steps a second kept, and a finger seen to move
+within 0.3 s of its handle: a step of 0.1 s is waited for and lived, and pictures are up to one step old. What a loaded
+one gave is in docs/viewer.md.
 Command: python benchmarks/viewer.py [--seconds=20] [--drags=30] [--object=cube_55]
 
 Needs the extra `viz`. The client speaks viser's protocol over a web socket on this machine; what a browser then needs
