@@ -53,7 +53,10 @@ def drawn(viewer: Viewer, client, film: list, title: str) -> np.ndarray:
         viewer.draw(1.0)
         if len(pictures) % 10 == 0:
             print(f"{title}: {len(pictures)} of {len(film)} pictures", file=sys.stderr)
-        pictures.append(client.get_render(HEIGHT, WIDTH, timeout=120)[..., :3])
+        picture = client.get_render(HEIGHT, WIDTH, timeout=120)[..., :3]
+        if not pictures:  # the browser may have drawn it before the first moment reached it
+            picture = client.get_render(HEIGHT, WIDTH, timeout=120)[..., :3]
+        pictures.append(picture)
     fallen = [drops[i] > drops[max(i - ALARM, 0)] for i in range(len(film))]
     notes = [f"{i / CONTROL_HZ:4.1f} s   {n} drop{'' if n == 1 else 's'}" for i, n in enumerate(drops)]
     return video.add_caption(np.stack(pictures), title, notes, np.array(fallen))
