@@ -20,6 +20,8 @@ from dexgen_jax.run_log import RunLog
 
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Reads the log whole, checks it, and writes it in streams like those of recordings it shall stand beside."""
+    if not config.folder:
+        raise ValueError("no log to import: name its folder with --config.folder=FOLDER")
     hand = artefacts.hand(config)
     where, mode = dataset_files.where(config), config.mode or None
     dataset = lerobot_import.read(

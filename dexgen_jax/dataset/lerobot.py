@@ -28,6 +28,16 @@ _ENDS = store.DROP | store.TRUNCATED | store.SUCCESS | store.INVALID
 _INDICES = ("frame_index", "episode_index", "index", "task_index")
 
 
+def parquet() -> tuple[Any, Any]:
+    """The modules pyarrow and pyarrow.parquet. Raises ValueError that says how to install them."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ValueError(f"LeRobot's format needs pyarrow ({error}): pip install 'dexgen_jax[lerobot]'") from error
+    return pyarrow, pyarrow.parquet
+
+
 def write(dataset: store.Dataset, folder: str | Path, modes: Sequence[str]) -> dict[str, int]:
     """Writes a dataset to `folder`, which must not exist; returns how many episodes and frames.
 
@@ -120,8 +130,7 @@ def _data_file(number: int) -> str:
 
 def _write_table(path: Path, columns: Mapping[str, Any], index: str | None = None) -> None:
     """Writes a Parquet file; `index` names the column that pandas takes for the names of its rows."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    pa, pq = parquet()
 
     def array(values: Any) -> Any:
         if isinstance(values, np.ndarray) and values.ndim == 2:

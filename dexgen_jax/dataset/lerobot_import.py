@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dexgen_jax.dataset import store
-from dexgen_jax.dataset.lerobot import ACTION, FLAGS, IN_FORCE, STATE, VERSION
+from dexgen_jax.dataset.lerobot import ACTION, FLAGS, IN_FORCE, STATE, VERSION, parquet
 from dexgen_jax.hand.description import Hand
 
 SLACK = 0.05  # rad that a joint may be read, or be told to go, outside its limits: encoders are not perfect
@@ -54,7 +54,10 @@ def _info(folder: Path) -> dict[str, Any]:
     path = folder / "meta/info.json"
     if not path.is_file():
         raise FileNotFoundError(f"no LeRobotDataset in {folder}: {path} is missing")
-    info = json.loads(path.read_text())
+    try:
+        info = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): export or copy the log again") from error
     if info.get("codebase_version") != VERSION:
         raise ValueError(f"{folder} has LeRobot's format {info.get('codebase_version')}, and this reads {VERSION}: "
                          "convert it with the scripts of lerobot")  # fmt: skip
@@ -86,9 +89,10 @@ def _refuse_joints(folder: Path, info: Mapping[str, Any], hand: Hand) -> None:
 
 def _mode_numbers(folder: Path, modes: Sequence[str], mode: str | None) -> Mapping[int, int]:
     """The mode of each task number."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(folder / "meta/tasks.parquet").to_pydict()
+    path = folder / "meta/tasks.parquet"
+    if not path.is_file():
+        raise FileNotFoundError(f"the LeRobotDataset in {folder} is not whole: {path} is missing")
+    table = parquet()[1].read_table(path).to_pydict()
     names = next(values for name, values in table.items() if name != "task_index")
     numbers = {}
     for task, name in zip(table["task_index"], names, strict=True):
@@ -103,13 +107,11 @@ def _checked_episodes(
     folder: Path, info: Mapping[str, Any], hand: Hand, numbers: Mapping[int, int]
 ) -> Iterator[dict[str, np.ndarray]]:
     """The columns of each episode in turn. An episode may go on in the next file."""
-    import pyarrow.parquet as pq
-
     names = [STATE, ACTION, "timestamp", "episode_index", "task_index"]
     names += [name for name in (IN_FORCE, FLAGS) if name in info["features"]]
     parts: list[dict[str, np.ndarray]] = []
     for path in sorted(folder.glob("data/*/*.parquet")):
-        table = pq.read_table(path, columns=names)
+        table = parquet()[1].read_table(path, columns=names)
         columns = {name: _array(table[name]) for name in names}
         number = columns["episode_index"]
         for rows in np.split(np.arange(len(number)), np.flatnonzero(np.diff(number)) + 1):

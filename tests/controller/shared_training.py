@@ -17,8 +17,9 @@ from dexgen_jax.dataset import store, stream
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.hand import allegro
 
+# A width of 8 would leave one number in each group that is normalised: always zero, whatever the windows.
 MODEL = Model(
-    width=8, depth=1, encoder_width=8, encoder_layers=1, inverse_width=8, inverse_blocks=1, diffusion_steps=20
+    width=64, depth=1, encoder_width=8, encoder_layers=1, inverse_width=8, inverse_blocks=1, diffusion_steps=20
 )
 RECIPE = training.TrainingConfig(
     steps=60, batch=32, learning_rate=1e-3, warmup=5, weight_decay=1e-4, ema=0.9, reading_noise=0.02,

@@ -149,6 +149,34 @@ def test_other_joints_another_order_and_another_unit_are_refused(exported, tmp_p
         lerobot_import.read(exported, HAND, tmp_path / "back", MODES)
 
 
+def test_what_is_no_log_is_refused_by_the_file_that_is_missing_or_damaged(exported, tmp_path):
+    def refused(words, folder):
+        with pytest.raises((ValueError, FileNotFoundError), match=words):
+            lerobot_import.read(folder, HAND, tmp_path / "back", MODES)
+        assert not (tmp_path / "back").exists()
+
+    (tmp_path / "empty").mkdir()
+    refused("no LeRobotDataset in .*empty: .*meta/info.json is missing", tmp_path / "empty")
+    for path in exported.glob("data/*/*.parquet"):
+        path.unlink()
+    refused("out has no episode of three rows or more at 10.0 rows a second", exported)
+    (exported / "meta/tasks.parquet").unlink()
+    refused("the LeRobotDataset in .*out is not whole: .*meta/tasks.parquet is missing", exported)
+    (exported / "meta/info.json").write_text("{")
+    refused("meta/info.json is damaged .*: export or copy the log again", exported)
+
+
+def test_the_script_says_in_one_line_that_no_log_was_named(tmp_path, capsys):
+    import import_log
+    import launch
+
+    config = Path(import_log.__file__).parent / "configs/import_log.py"
+    with pytest.raises(SystemExit):
+        launch.main(import_log.run, ["import_log.py", f"--config={config}", f"--config.run_dir={tmp_path}"],
+                    continues=False)  # fmt: skip
+    assert capsys.readouterr().err == "error: no log to import: name its folder with --config.folder=FOLDER\n"
+
+
 @pytest.mark.slow
 def test_the_package_lerobot_reads_it(dataset, exported):
     """In an environment of its own, for it needs PyTorch: LEROBOT_PYTHON names its interpreter."""
