@@ -58,10 +58,19 @@ def recording(model: Model) -> windows.Recording:
     return windows.recording(stored | {"mode": flags, "flags": flags}, model.history, model.horizon, 20)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 4))
+def drawn(
+    model: Model, how: training.TrainingConfig, rows: windows.Recording, key: jax.Array, count: int
+) -> tuple[windows.Window, normalizer.Normalizer]:
+    """Windows of the recording, and their statistics: one program instead of the hundred that it is op by op."""
+    batch = training.draw(model, how, rows, key, count)
+    return batch, normalizer.fit(batch)
+
+
 def ours(model: Model, how: training.TrainingConfig, rows: windows.Recording, steps: int) -> Callable[[], float]:
     """Returns a call that takes `steps` steps and says what one took, in seconds."""
     key = jax.random.PRNGKey(0)
-    statistics = normalizer.fit(training.draw(model, how, rows, key, 2048))
+    _, statistics = drawn(model, how, rows, key, 2048)
     state = [training.initial_state(model, how, key)]
 
     def call() -> float:
@@ -97,13 +106,12 @@ def torch_steps(model: Model, how: training.TrainingConfig, rows: windows.Record
     import training_torch
 
     key = jax.random.PRNGKey(3)
-    batch = training.draw(model, how, rows, key, how.batch)
-    statistics = normalizer.fit(batch)
+    batch, statistics = drawn(model, how, rows, key, how.batch)
     noise = jax.random.normal(key, batch.offsets.shape)
     levels = training.spread_levels(key, jnp.arange(how.batch), how.batch)
     parameters = model.initial_parameters(key)
     loss, _ = jax.jit(functools.partial(training.batch_loss, model))(parameters, statistics, batch, noise, levels)
-    encode = lambda function, value: np.asarray(jax.vmap(function)(value))
+    encode = lambda function, value: np.asarray(jax.jit(jax.vmap(function))(value))
     ready = {
         "condition": encode(statistics.encode_condition, batch.condition).reshape(how.batch, -1),
         "motion": encode(statistics.encode_offsets, batch.offsets),
