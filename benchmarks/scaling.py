@@ -63,8 +63,8 @@ def last_object(path: Path) -> dict[str, float]:
 def main() -> None:
     """Reads the command line and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("dataset", "training"):
-        parser.add_argument(f"--{name}", type=Path, default=Path(f"runs/{name}.txt"))
+    parser.add_argument("--dataset", type=Path, default=Path("runs/dataset.txt"))
+    parser.add_argument("--training", type=Path, default=Path("runs/training.txt"))
     args = parser.parse_args()
     for name, path in vars(args).items():
         if not path.is_file():
