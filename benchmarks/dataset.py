@@ -68,7 +68,7 @@ def collecting(folder: Path, blocks: int) -> tuple[dict[str, float], store.Datas
         "bytes_per_transition_raw": raw,
         "bytes_per_transition_stored": found["bytes_per_transition_without_privileged"],
         "bytes_per_transition_with_privileged": found["bytes_per_transition"],
-    }, dataset  # fmt: skip
+    }, dataset
 
 
 def reading(dataset: store.Dataset, rounds: int) -> dict[str, float]:
@@ -93,8 +93,9 @@ def reading(dataset: store.Dataset, rounds: int) -> dict[str, float]:
         "windows_per_second_resident": per_round / float(np.median(taken["resident"])),
         "windows_per_second_streamed": per_round / float(np.median(taken["streamed"])),
         "streamed_over_resident": float(np.median(taken["resident"] / taken["streamed"])),
-        "streamed": not streamed.resident, "read_anew_in_a_round": streamed.turnover / streamed.capacity,
-    }  # fmt: skip
+        "streamed": not streamed.resident,
+        "read_anew_in_a_round": streamed.turnover / streamed.capacity,
+    }
 
 
 def writing(folder: Path, dataset: store.Dataset, most: int) -> dict[str, float]:

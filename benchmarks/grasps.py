@@ -69,13 +69,15 @@ def speed(names: tuple[str, ...], batch: Batch, batches: int) -> dict:
     for (maker, stage), number in counts.items():
         stages[maker][stage] = round(number / counts[maker, "proposed"], 3)
     return {
-        "accepted_per_second": accepted / seconds, "accepted_per_core_second": accepted / cores,
+        "accepted_per_second": accepted / seconds,
+        "accepted_per_core_second": accepted / cores,
         "yield": accepted / tried,
-        "precision_share": float(np.concatenate(precise).mean()), "stages": stages,
+        "precision_share": float(np.concatenate(precise).mean()),
+        "stages": stages,
         "share_by_maker": {maker: counts[maker, "held"] / accepted for maker in growth.MAKERS},
         "yield_by_family": {family: row[0] / row[1] for family, row in of_family.items()},
         "accepted_per_second_by_family": {family: row[0] / row[2] for family, row in of_family.items()},
-    }  # fmt: skip
+    }
 
 
 def covered(names: tuple[str, ...], batch: Batch, count: int) -> dict:

@@ -51,8 +51,9 @@ def paper_size() -> Controller:
     model = Model()
     shape, joints = (model.history, windows.condition_size(model.hand)), model.hand.num_joints
     ones = np.ones(shape, np.float32)
-    statistics = Normalizer(0 * ones, ones, np.full(model.horizon, 0.005, np.float32), 0 * ones[0, :joints],
-                            0.05 * ones[0, :joints])  # fmt: skip
+    statistics = Normalizer(
+        0 * ones, ones, np.full(model.horizon, 0.005, np.float32), 0 * ones[0, :joints], 0.05 * ones[0, :joints]
+    )
     parameters = jax.jit(model.initial_parameters)(jax.random.PRNGKey(0))
     return Controller(model, Weights(**parameters, normalizer=statistics))
 

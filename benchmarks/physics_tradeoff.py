@@ -128,9 +128,11 @@ def compare(end: np.ndarray, reference: np.ndarray, start: np.ndarray) -> dict[s
     turn = 2 * np.arccos(np.clip(np.abs(np.sum(end[:, 3:] * reference[:, 3:], axis=1)), 0, 1))
     lost = np.linalg.norm(end[:, :3] - start[:, :3], axis=1) > LOST
     return {
-        "mm": np.median(apart), "mm_p75": np.percentile(apart, 75), "degrees": np.degrees(np.median(turn)),
+        "mm": np.median(apart),
+        "mm_p75": np.percentile(apart, 75),
+        "degrees": np.degrees(np.median(turn)),
         "lost": lost.mean(),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

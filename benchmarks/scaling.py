@@ -44,7 +44,8 @@ def costs(transitions: float, dataset: dict[str, float], training: dict[str, flo
     recording, cores = transitions / dataset["transitions_per_second"] / 3600, os.cpu_count() or 1
     gpu = GPU_PEAK * training["share_of_matmul_paper"] / products_of_a_sample(Model())  # samples a second
     return {
-        "transitions": transitions, "samples": samples,
+        "transitions": transitions,
+        "samples": samples,
         "hours_to_record_here": recording,
         f"hours_to_record_on_{CORES}_cores_extrapolated": recording * cores / CORES,
         "gigabytes": transitions * dataset["bytes_per_transition_with_privileged"] / 1e9,
@@ -52,7 +53,7 @@ def costs(transitions: float, dataset: dict[str, float], training: dict[str, flo
         "hours_to_train_paper_here": samples / training["samples_per_second_paper"] / 3600,
         "gpu_hours_to_train_paper_extrapolated": samples / gpu / 3600,
         "gpus_for_three_days_extrapolated": samples / gpu / (DAYS * 86400),
-    }  # fmt: skip
+    }
 
 
 def last_object(path: Path) -> dict[str, float]:

@@ -40,9 +40,11 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         objects += catalog.names(stage.objects)  # each task's own, one after the other
         envs[task] = stage.env.to_dict()
     attributes = {
-        "control_hz": CONTROL_HZ, "objects": objects, "dexgen_jax": dexgen_jax.__version__,
+        "control_hz": CONTROL_HZ,
+        "objects": objects,
+        "dexgen_jax": dexgen_jax.__version__,
         "provenance": {"seed": config.seed, "behaviour": config.behaviour.to_dict(), "env": envs},
-    }  # fmt: skip
+    }
     place = places.at(dataset_files.where(config))
     writer = store.create(place, env.hand, layout, attributes)
     blocks = writer.claim(*part(config))

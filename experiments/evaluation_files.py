@@ -92,10 +92,11 @@ def film_of(folder: Path, scene: Scene, operator: str, strength: float, look: Co
     path.parent.mkdir(parents=True, exist_ok=True)
     video.write_mp4(path, frames, shown.fps)
     return report.Film(
-        path, f"The {operator} operator alone and helped, from the same start under the same gravity. Green: the goal. "
+        path,
+        f"The {operator} operator alone and helped, from the same start under the same gravity. Green: the goal. "
         f"A red frame: dropped, and a fresh grasp. Environment {environment} of {alone.q.shape[1]}, chosen because its "
-        "number of drops without help is nearest to the mean."
-    )  # fmt: skip
+        "number of drops without help is nearest to the mean.",
+    )
 
 
 def learning_curves(run_dir: Path, expert: Path | None = None) -> list[plots.Curve]:
@@ -106,8 +107,9 @@ def learning_curves(run_dir: Path, expert: Path | None = None) -> list[plots.Cur
         lines = read_metrics(folder, stage) if (folder / METRICS_FILE).exists() else []
         found = {
             name: tuple(np.array([[line["step"], line[name]] for line in lines if line.get(name) is not None]).T)
-            for name in names if any(line.get(name) is not None for line in lines)
-        }  # fmt: skip
+            for name in names
+            if any(line.get(name) is not None for line in lines)
+        }
         if found:
             curves.append(plots.Curve(title, "control steps" if stage == "expert" else "gradient steps", found, log))
     return curves
@@ -138,4 +140,4 @@ def facts(config: ConfigDict, env: Env, controller: Controller) -> dict[str, str
         "Controller": f"{model.hand_name}, mode {config.mode}, {model.sampling_steps} DDIM steps, the nearest of "
         f"{controller.settings.candidates} motions",
         "Listening": str(controller.settings.listening),
-    }  # fmt: skip
+    }

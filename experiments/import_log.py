@@ -24,9 +24,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         raise ValueError("no log to import: name its folder with --config.folder=FOLDER")
     hand = artefacts.hand(config)
     where, mode = dataset_files.where(config), config.mode or None
-    dataset = lerobot_import.read(
-        config.folder, hand, where, MODES, CONTROL_HZ, config.rows, config.streams, mode
-    )  # fmt: skip
+    dataset = lerobot_import.read(config.folder, hand, where, MODES, CONTROL_HZ, config.rows, config.streams, mode)
     return dataset_files.describe(dataset, hand, config.drop_seconds, log.folder)
 
 

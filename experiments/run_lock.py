@@ -39,8 +39,9 @@ def hold(folder: Path, wait: bool = False) -> Iterator[None]:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise OSError(f"cannot lock {path}: {error.strerror}") from error
-            print(f"note: no locks on the file system of {folder}: see that no other process works in it",
-                  file=sys.stderr)  # fmt: skip
+            print(
+                f"note: no locks on the file system of {folder}: see that no other process works in it", file=sys.stderr
+            )
         own = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         file.truncate(0)
         file.write(run_log.to_json(own))

@@ -289,9 +289,11 @@ def test_a_checkpoint_that_does_not_read_back_costs_no_older_one(fault, tmp_path
 def test_arrays_of_any_layout_come_back_with_their_values(layout, tmp_path):
     values = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
     array = {
-        "big-endian": values.astype(">f4"), "fortran": np.asfortranarray(values),
-        "strided": np.repeat(values, 2, axis=1)[:, ::2], "read-only": np.broadcast_to(values[0], (6, 8)),
-    }[layout]  # fmt: skip
+        "big-endian": values.astype(">f4"),
+        "fortran": np.asfortranarray(values),
+        "strided": np.repeat(values, 2, axis=1)[:, ::2],
+        "read-only": np.broadcast_to(values[0], (6, 8)),
+    }[layout]
     Checkpoints(tmp_path / "state").save(0, {"x": array})
     np.testing.assert_array_equal(Checkpoints(tmp_path / "state").restore({"x": array})["x"], array)
     save_weights(tmp_path / "weights", {}, {"x": array})

@@ -21,10 +21,11 @@ SMALL = {
     "02_expert_at_work": (dict(OBJECTS="cube_55", FILM_SECONDS=1, ENVIRONMENTS=8, SECONDS=12), 4),
     "03_guided_sampler": (dict(SAMPLES=4, STEP_COUNTS=(1, 2), STRENGTHS=(0.0, 1.0), SWEEP=2), 5),
     "04_help_measured": (
-        dict(OBJECTS="cube_55", ENVIRONMENTS=4, SECONDS=3, OPERATORS=("noisy 1.5",), FILM_SECONDS=0.5), 3,
+        dict(OBJECTS="cube_55", ENVIRONMENTS=4, SECONDS=3, OPERATORS=("noisy 1.5",), FILM_SECONDS=0.5),
+        3,
     ),
     "05_your_own_loop": (dict(TICKS=3, REAL_TIME_TICKS=3), 1),
-}  # fmt: skip
+}
 CHEAPEST = "05_your_own_loop"
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

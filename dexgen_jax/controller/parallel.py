@@ -40,11 +40,15 @@ class Training:
 def refuse_uneven(batch: int, shards: int, devices: int) -> None:
     """Raises ValueError unless windows divide among the shards, and shards among the devices."""
     if shards % devices:
-        raise ValueError(f"{shards} shards do not divide among {devices} devices: make shards a multiple of {devices}, "
-                         f"the nearest is {max(round(shards / devices), 1) * devices}")  # fmt: skip
+        raise ValueError(
+            f"{shards} shards do not divide among {devices} devices: make shards a multiple of {devices}, "
+            f"the nearest is {max(round(shards / devices), 1) * devices}"
+        )
     if batch % shards:
-        raise ValueError(f"a batch of {batch} windows does not divide among {shards} shards: make recipe.batch a "
-                         f"multiple of {shards}, the nearest is {max(round(batch / shards), 1) * shards}")  # fmt: skip
+        raise ValueError(
+            f"a batch of {batch} windows does not divide among {shards} shards: make recipe.batch a "
+            f"multiple of {shards}, the nearest is {max(round(batch / shards), 1) * shards}"
+        )
 
 
 def on(devices: Sequence[jax.Device], model: Model, recipe: TrainingConfig, shards: int) -> Training:
@@ -62,8 +66,9 @@ def on(devices: Sequence[jax.Device], model: Model, recipe: TrainingConfig, shar
         whole, split = NamedSharding(mesh, P()), NamedSharding(mesh, P(_AXIS))
         specs = P(), P(_AXIS), P(), P(), P()
         # `train_step` averages by itself, so shard_map must not add sums of its own: check_vma=False.
-        steps = jax.shard_map(functools.partial(steps, axis_name=_AXIS), mesh=mesh, in_specs=specs, out_specs=P(),
-                              check_vma=False)  # fmt: skip
+        steps = jax.shard_map(
+            functools.partial(steps, axis_name=_AXIS), mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False
+        )
     everywhere = lambda tree: jax.device_put(jax.device_get(tree), whole)
     shapes = jax.eval_shape(begin, jax.random.PRNGKey(0))
     template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole), shapes)

@@ -119,9 +119,11 @@ def _rad(stored: np.ndarray) -> np.ndarray:
 def _times(length: int, first: int, episode: int, rate: float) -> dict[str, np.ndarray]:
     row = np.arange(length)
     return {
-        "timestamp": (row / rate).astype(np.float32), "frame_index": row,
-        "episode_index": np.full(length, episode), "index": first + row,
-    }  # fmt: skip
+        "timestamp": (row / rate).astype(np.float32),
+        "frame_index": row,
+        "episode_index": np.full(length, episode),
+        "index": first + row,
+    }
 
 
 def _data_file(number: int) -> str:

@@ -33,8 +33,10 @@ def read(
     _refuse_joints(folder, info, hand)
     every = info["fps"] / control_hz
     if every != round(every) or every < 1:
-        raise ValueError(f"{folder} has {info['fps']} frames a second, of which {control_hz} cannot be taken evenly: "
-                         f"they must be a multiple of {control_hz}")  # fmt: skip
+        raise ValueError(
+            f"{folder} has {info['fps']} frames a second, of which {control_hz} cannot be taken evenly: "
+            f"they must be a multiple of {control_hz}"
+        )
     numbers = _mode_numbers(folder, modes, mode)
     frames = _checked_episodes(folder, info, hand, numbers)
     pieces = [piece for episode in frames for piece in _pieces(_thin(episode, round(every)), rows)]
@@ -59,8 +61,10 @@ def _info(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}): export or copy the log again") from error
     if info.get("codebase_version") != VERSION:
-        raise ValueError(f"{folder} has LeRobot's format {info.get('codebase_version')}, and this reads {VERSION}: "
-                         "convert it with the scripts of lerobot")  # fmt: skip
+        raise ValueError(
+            f"{folder} has LeRobot's format {info.get('codebase_version')}, and this reads {VERSION}: "
+            "convert it with the scripts of lerobot"
+        )
     return info
 
 
@@ -75,13 +79,17 @@ def _refuse_joints(folder: Path, info: Mapping[str, Any], hand: Hand) -> None:
             names = [name for group in names.values() for name in group]
         unknown = [name for name in names if name not in wanted]
         if unknown:
-            raise ValueError(f"{folder}: {column} has a joint {unknown[0]!r}, which the {hand.name} hand has not; "
-                             f"its joints are {', '.join(wanted)}")  # fmt: skip
+            raise ValueError(
+                f"{folder}: {column} has a joint {unknown[0]!r}, which the {hand.name} hand has not; "
+                f"its joints are {', '.join(wanted)}"
+            )
         if list(names) != wanted:
             place = next((i for i, (a, b) in enumerate(zip(names, wanted, strict=False)) if a != b), len(names))
             found = names[place] if place < len(names) else "nothing"
-            raise ValueError(f"{folder}: {column}[{place}] is {found!r} where the {hand.name} hand has "
-                             f"{wanted[min(place, len(wanted) - 1)]!r}: bring the joints into its order")  # fmt: skip
+            raise ValueError(
+                f"{folder}: {column}[{place}] is {found!r} where the {hand.name} hand has "
+                f"{wanted[min(place, len(wanted) - 1)]!r}: bring the joints into its order"
+            )
         unit = (feature.get("info") or {}).get("unit", "rad")
         if unit != "rad":
             raise ValueError(f"{folder}: {column} is in {unit}, and must be in rad: convert it")
@@ -97,8 +105,10 @@ def _mode_numbers(folder: Path, modes: Sequence[str], mode: str | None) -> Mappi
     numbers = {}
     for task, name in zip(table["task_index"], names, strict=True):
         if (mode or name) not in modes:
-            raise ValueError(f"{folder} has the task {name!r}, which is no mode of the controller; there are: "
-                             f"{', '.join(modes)}: name the one to take for all frames")  # fmt: skip
+            raise ValueError(
+                f"{folder} has the task {name!r}, which is no mode of the controller; there are: "
+                f"{', '.join(modes)}: name the one to take for all frames"
+            )
         numbers[task] = list(modes).index(mode or name)
     return numbers
 
@@ -146,8 +156,10 @@ def _checked(
     for column in (name for name in (STATE, IN_FORCE, ACTION) if name in episode):
         values = episode[column]
         if values.ndim != 2 or values.shape[1] != hand.num_joints:
-            raise ValueError(f"{folder}: {column} has rows of shape {values.shape[1:]}, "
-                             f"and the {hand.name} hand has {hand.num_joints} joints")  # fmt: skip
+            raise ValueError(
+                f"{folder}: {column} has rows of shape {values.shape[1:]}, "
+                f"and the {hand.name} hand has {hand.num_joints} joints"
+            )
         for frame, joint in np.argwhere(~np.isfinite(values))[:1]:
             raise ValueError(f"{where} {frame}: {column}[{hand.joint_names[joint]}] is {values[frame, joint]}")
         outside = (values < hand.lower - SLACK) | (values > hand.upper + SLACK)

@@ -275,8 +275,10 @@ def join(*datasets: Dataset) -> Dataset:
                             "rows of a stream": one.layout.rows}  # fmt: skip
         for name, value in kind(other).items():
             if value != kind(first)[name]:
-                raise ValueError(f"{other.folder} and {first.folder} cannot be read as one: the {name} is {value}, and "
-                                 f"{kind(first)[name]} in the other")  # fmt: skip
+                raise ValueError(
+                    f"{other.folder} and {first.folder} cannot be read as one: the {name} is {value}, and "
+                    f"{kind(first)[name]} in the other"
+                )
         markers |= {blocks + block: marker for block, marker in other.markers.items()}
         blocks += other.layout.blocks
     layout = dataclasses.replace(first.layout, blocks=blocks)
@@ -296,9 +298,11 @@ def open_dataset(folder: str | Path | Place, hand: Hand | None = None) -> Datase
     if version != FORMAT_VERSION:
         raise ValueError(f"dataset {place} has format version {version}, this code reads {FORMAT_VERSION}: redo it")
     if hand is not None and (attributes["hand"], attributes["joint_names"]) != (hand.name, list(hand.joint_names)):
-        raise ValueError(f"dataset {place} is of hand {attributes['hand']!r} with joints {attributes['joint_names']}, "
-                         f"asked for {hand.name!r} with {list(hand.joint_names)}: name another dataset, or collect "
-                         f"one of this hand with --config.hand={hand.name}")  # fmt: skip
+        raise ValueError(
+            f"dataset {place} is of hand {attributes['hand']!r} with joints {attributes['joint_names']}, "
+            f"asked for {hand.name!r} with {list(hand.joint_names)}: name another dataset, or collect "
+            f"one of this hand with --config.hand={hand.name}"
+        )
     blocks = _committed(place)
     if not blocks:
         raise ValueError(f"dataset {place} has no committed block yet; run experiments/collect_dataset.py to the end")

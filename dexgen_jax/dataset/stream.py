@@ -57,8 +57,10 @@ def deal(dataset: Dataset, blocks: Collection[int], held_out: Collection[int], s
             pieces.append(Piece(place * size + first, learned))
     dealt = [pieces[i::shards] for i in range(shards)]
     if not all(any(any(piece.learned) for piece in own) for own in dealt):
-        raise ValueError(f"{len(places) * size} streams of {dataset.folder}, {len(held)} of them held out, are too few "
-                         f"for {shards} shards: record more, or make shards smaller")  # fmt: skip
+        raise ValueError(
+            f"{len(places) * size} streams of {dataset.folder}, {len(held)} of them held out, are too few "
+            f"for {shards} shards: record more, or make shards smaller"
+        )
     return dealt
 
 
@@ -93,8 +95,10 @@ class Feed:
         self.capacity = longest if self.resident else min(room, shortest)
         if not self.resident and self.capacity < max(self.turnover, 2):
             needed = (max(self.turnover, 2) + ahead) * size
-            raise ValueError(f"a memory budget of {budget / 1e9:.3g} GB holds too little of {dataset.folder}: these "
-                             f"settings need {needed / 1e9:.3g} GB or more, or fewer steps_per_call")  # fmt: skip
+            raise ValueError(
+                f"a memory budget of {budget / 1e9:.3g} GB holds too little of {dataset.folder}: these "
+                f"settings need {needed / 1e9:.3g} GB or more, or fewer steps_per_call"
+            )
         self._executor = concurrent.futures.ThreadPoolExecutor(1)  # decoding has threads of its own
         self._round = -2  # nothing yet
         self._reader: Iterator[tuple] = iter(())

@@ -137,9 +137,10 @@ class Exported:
         shell = jax.export.export(jax.jit(alike), platforms=self.contract["platforms"])(*arguments)
         calling = self.contract["programs"][name]
         program = dataclasses.replace(
-            shell, mlir_module_serialized=entries[f"{name}.stablehlo"],
+            shell,
+            mlir_module_serialized=entries[f"{name}.stablehlo"],
             **{key: tuple(value) if isinstance(value, list) else value for key, value in calling.items()},
-        )  # fmt: skip
+        )
         return jax.jit(program.call).lower(*arguments).compile()
 
 

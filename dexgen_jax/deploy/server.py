@@ -119,9 +119,11 @@ class Server:
     def statistics(self) -> dict[str, Any]:
         """Plain values; latency of `act`, from the message's arrival at this process to the reply's leaving it."""
         return {
-            "act": self.latency.summary(), "clients": len(self._clients),
-            "refused": self.refused, "failed": self.failed,
-        }  # fmt: skip
+            "act": self.latency.summary(),
+            "clients": len(self._clients),
+            "refused": self.refused,
+            "failed": self.failed,
+        }
 
     def _reply(self, number: int | None, ok: bool, **fields: Any) -> dict[str, Any]:
         return {"version": messages.VERSION, "id": number, "ok": ok, **fields}

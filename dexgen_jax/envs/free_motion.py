@@ -65,9 +65,11 @@ class FreeMotion(HandTask):
         info |= {name: jnp.where(arrived, value, info[name]) for name, value in then.items()}
         over = ~physics.finite
         info |= {
-            "rng": rng, "goals": info["goals"] + success, "truncation": self._late(info, over),
+            "rng": rng,
+            "goals": info["goals"] + success,
+            "truncation": self._late(info, over),
             **self._views(physics, info["world"]),
-        }  # fmt: skip
+        }
         blown_up = 1.0 - physics.finite
         metrics = {"success": success.astype(jnp.float32), "drop": jnp.zeros(()), "blown_up": blown_up}
         return narrow(state.replace(
@@ -79,9 +81,10 @@ class FreeMotion(HandTask):
         """The object neither falls nor turns: in 20 s it would be 2 km away."""
         n = self.hand.num_joints
         return physics.replace(
-            qpos=physics.qpos.at[n:].set(jnp.asarray(_PARKED)), qvel=physics.qvel.at[n:].set(0.0),
+            qpos=physics.qpos.at[n:].set(jnp.asarray(_PARKED)),
+            qvel=physics.qvel.at[n:].set(0.0),
             warmstart=physics.warmstart.at[n:].set(0.0),
-        )  # fmt: skip
+        )
 
     def _next(self, key: jax.Array, here: jax.Array) -> dict[str, jax.Array]:
         """A line from `here` (n,) to the next posture: where it comes from and goes to, and how long it takes."""
@@ -90,9 +93,11 @@ class FreeMotion(HandTask):
         place = jax.random.uniform(key_place, here.shape, minval=-1.0)
         low, high = self.config.seconds
         return {
-            "origin": here, "destination": middle + self.config.reach * half * place, "elapsed": jnp.zeros(()),
+            "origin": here,
+            "destination": middle + self.config.reach * half * place,
+            "elapsed": jnp.zeros(()),
             "duration": jax.random.uniform(key_seconds, minval=low, maxval=high),
-        }  # fmt: skip
+        }
 
     def _observe(self, physics: PhysicsState, info: dict) -> dict[str, jax.Array]:
         """First what `follow` does, then joints and targets."""

@@ -105,9 +105,11 @@ class HandTask(Env):
     def _views(self, physics: PhysicsState, world: World) -> dict[str, jax.Array]:
         """What collectors and evaluators read without knowing the physics state."""
         return {
-            "q": physics.joints(self.hand), "object_pose": physics.object_pose(self.hand),
-            "gravity": world.gravity, "touch": physics.touch,
-        }  # fmt: skip
+            "q": physics.joints(self.hand),
+            "object_pose": physics.object_pose(self.hand),
+            "gravity": world.gravity,
+            "touch": physics.touch,
+        }
 
     def _tip_travel(self, before: PhysicsState, after: PhysicsState) -> jax.Array:
         """How far each fingertip went, (tips, 3) m."""

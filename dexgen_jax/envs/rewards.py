@@ -41,9 +41,7 @@ def distance(sizes: tuple[jax.Array, ...]) -> jax.Array:
 def progress(before: tuple[jax.Array, ...], after: tuple[jax.Array, ...]) -> dict[str, jax.Array]:
     """Decrease of (distance [m], angle [rad], joint rms [rad]) from `before` to `after`, in units of the weights."""
     units = dict(position=POSITION_UNIT, rotation=ANGLE_UNIT, joints=JOINT_UNIT)
-    return {
-        name: (was - now) / unit for (name, unit), was, now in zip(units.items(), before, after, strict=True)
-    }  # fmt: skip
+    return {name: (was - now) / unit for (name, unit), was, now in zip(units.items(), before, after, strict=True)}
 
 
 def effort(action: jax.Array, physics: PhysicsState, tip_travel: jax.Array, seconds: float) -> dict[str, jax.Array]:

@@ -153,8 +153,10 @@ def simulate(
         events = [reached.done > 0, reached.metrics["success"] > 0, reached.metrics["blown_up"] > 0]
         before = state.info["target"]
         changes = {
-            "wanted": change(before, wanted), "asked": change(before, asked), "done": reached.info["target"] - before,
-        }  # fmt: skip
+            "wanted": change(before, wanted),
+            "asked": change(before, asked),
+            "done": reached.info["target"] - before,
+        }
         return then, memory, Tally(*(event.astype(jnp.int32) for event in events)), changes
 
     def step(carry: tuple, key: jax.Array) -> tuple[tuple, Trace]:

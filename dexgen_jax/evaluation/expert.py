@@ -134,10 +134,8 @@ def _tries(events: Events, object_names: Sequence[str], tolerances: Sequence[flo
     families = np.array([name.split("_")[0] for name in object_names])[found.object]
     groups = {
         "family": {str(name): families == name for name in dict.fromkeys(families)},
-        "gravity": {
-            name: (low <= found.angle) & (found.angle < high) for name, (low, high) in SECTORS.items()
-        },
-    }  # fmt: skip
+        "gravity": {name: (low <= found.angle) & (found.angle < high) for name, (low, high) in SECTORS.items()},
+    }
     return all_tries.summarise(found, groups, tolerances) if len(found) else {}
 
 
@@ -158,10 +156,12 @@ def _row(events: Events, group: np.ndarray) -> dict[str, Any]:
     """Rates over the control steps of a group (steps, environments)."""
     seconds, goals, drops = group.sum() / CONTROL_HZ, int(events.goal[group].sum()), int(events.drop[group].sum())
     return {
-        "seconds": float(seconds), "goals": goals, "drops": drops,
+        "seconds": float(seconds),
+        "goals": goals,
+        "drops": drops,
         "goals_per_minute": dataclasses.asdict(intervals.rate(goals, seconds / 60)),
         "hold_time": dataclasses.asdict(intervals.hold_time(drops, seconds)),
-    }  # fmt: skip
+    }
 
 
 def compare(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:

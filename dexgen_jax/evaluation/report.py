@@ -52,9 +52,11 @@ def page(report: Report) -> str:
     for title, listing in report.listings.items():
         sections.append(f"<details><summary>{_text(title)}</summary><pre>{_text(listing)}</pre></details>")
     body = "\n".join(sections)
-    return f"<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>dexgen_jax report</title>\n" \
-           f'<meta name=viewport content="width=device-width, initial-scale=1">\n<style>{_STYLE}</style></head>\n' \
-           f"<body><main>\n{body}\n</main></body></html>\n"  # fmt: skip
+    return (
+        f"<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>dexgen_jax report</title>\n"
+        f'<meta name=viewport content="width=device-width, initial-scale=1">\n<style>{_STYLE}</style></head>\n'
+        f"<body><main>\n{body}\n</main></body></html>\n"
+    )
 
 
 def by_operator(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

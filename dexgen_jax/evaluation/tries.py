@@ -75,9 +75,11 @@ def summarise(
     split = lambda masks: {name: row(tries.take(mask)) for name, mask in masks.items() if mask.any()}
     given_up = tries.take(tries.outcome == "given up")
     return {
-        "all": row(tries), "by": {kind: split(masks) for kind, masks in kinds.items()}, "time": _time(tries),
+        "all": row(tries),
+        "by": {kind: split(masks) for kind, masks in kinds.items()},
+        "time": _time(tries),
         "missing": missing(given_up, tolerances) if tolerances is not None and len(given_up) else {},
-    }  # fmt: skip
+    }
 
 
 def row(tries: Tries) -> dict[str, Any]:
@@ -87,11 +89,13 @@ def row(tries: Tries) -> dict[str, Any]:
     hold = intervals.hold_time(counts["dropped"], seconds)
     reached = tries.seconds[tries.outcome == "reached"]
     return {
-        "tries": len(tries), **counts, "seconds": seconds,
+        "tries": len(tries),
+        **counts,
+        "seconds": seconds,
         "share": dataclasses.asdict(proportion(counts["reached"], len(tries))),
         "seconds_to_goal": float(reached.mean()) if len(reached) else None,
         "hold_time": dataclasses.asdict(hold),
-    }  # fmt: skip
+    }
 
 
 def missing(given_up: Tries, tolerances: Sequence[float]) -> dict[str, float]:

@@ -81,12 +81,14 @@ def init(env: Env, networks: ActorCritic, config: PPOConfig, key: jax.Array, epi
     params = networks.init(key_params, sizes)
     level = getattr(env, "first_level", None)
     return TrainState(
-        params=params, optimizer=_optimizer(config).init(params),
+        params=params,
+        optimizer=_optimizer(config).init(params),
         stats={name: RunningStats.zeros(size) for name, size in sizes.items()},
         learning_rate=jnp.asarray(config.learning_rate, jnp.float32),
-        env=rollouts.start(env, key_env, config.num_envs, episode_steps, level), key=key,
+        env=rollouts.start(env, key_env, config.num_envs, episode_steps, level),
+        key=key,
         step=jnp.zeros((), jnp.int32),
-    )  # fmt: skip
+    )
 
 
 def iteration(
@@ -195,7 +197,7 @@ def _learn(
         rates = {name: config.critic_learning_rate if name == "critic" else rate for name in params}
         params = {
             name: jax.tree.map(lambda p, u, r=rates[name]: p - r * u, params[name], updates[name]) for name in params
-        }  # fmt: skip
+        }
         return (params, moments), report
 
     def epoch(learner: tuple, key: jax.Array) -> tuple[tuple, dict[str, jax.Array]]:

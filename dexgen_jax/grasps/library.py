@@ -119,8 +119,9 @@ def _encode(grasps: ObjectGrasps) -> dict[str, np.ndarray]:
     return {
         **{name: steps.astype(np.int16) for name, steps in joints.items()},
         "object_pose": np.asarray(grasps.object_pose, np.float32),
-        "touches": np.asarray(grasps.touches, bool), "source": np.asarray(grasps.source, np.uint8),
-    }  # fmt: skip
+        "touches": np.asarray(grasps.touches, bool),
+        "source": np.asarray(grasps.source, np.uint8),
+    }
 
 
 def _decode(like: ObjectGrasps, arrays: dict[str, np.ndarray]) -> ObjectGrasps:

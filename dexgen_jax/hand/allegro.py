@@ -82,8 +82,10 @@ def _add_finger(spec: mujoco.MjSpec, palm: mujoco.MjsBody, finger: str, links: t
 def load() -> Hand:
     """Returns the described hand; the same object at every call."""
     prior = GraspPrior(
-        joint_mean=np.array([0, 0.7, 0.7, 0.6] * 3 + [1.2, 0.5, 0.4, 0.5]), joint_std=0.35,
-        object_position=np.array([0.052, 0.0, 0.0]), object_spread=np.array([0.012, 0.012, 0.02]),
+        joint_mean=np.array([0, 0.7, 0.7, 0.6] * 3 + [1.2, 0.5, 0.4, 0.5]),
+        joint_std=0.35,
+        object_position=np.array([0.052, 0.0, 0.0]),
+        object_spread=np.array([0.012, 0.012, 0.02]),
         closing=np.array([0, 1, 1, 1] * 3 + [0, 1, 1, 1.0]),
-    )  # fmt: skip
+    )
     return describe("allegro", build_spec, FINGERS, TIP_RADIUS, prior)

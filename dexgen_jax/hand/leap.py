@@ -120,8 +120,10 @@ def _root(finger: str) -> tuple[np.ndarray, np.ndarray]:
 def load() -> Hand:
     """Returns the described hand; the same object at every call."""
     prior = GraspPrior(
-        joint_mean=np.array([0.7, 0, 0.7, 0.5] * 3 + [1.2, 1.0, 0.3, 0.5]), joint_std=0.35,
-        object_position=np.array([0.056, 0.005, -0.007]), object_spread=np.array([0.012, 0.012, 0.02]),
+        joint_mean=np.array([0.7, 0, 0.7, 0.5] * 3 + [1.2, 1.0, 0.3, 0.5]),
+        joint_std=0.35,
+        object_position=np.array([0.056, 0.005, -0.007]),
+        object_spread=np.array([0.012, 0.012, 0.02]),
         closing=np.array([1, 0, 1, 1] * 3 + [0, 0, 1, 1.0]),
-    )  # fmt: skip
+    )
     return describe("leap", build_spec, FINGERS, TIP_RADIUS, prior)

@@ -93,10 +93,12 @@ def _skeleton(source: Source, frame: tuple, shapes: Mapping[int, list], servos: 
         if body in source.joint_of:
             joint = source.joint_of[body]
             new.add_joint(
-                name=source.joint_name(joint), type=mujoco.mjtJoint.mjJNT_HINGE, axis=model.jnt_axis[joint],
+                name=source.joint_name(joint),
+                type=mujoco.mjtJoint.mjJNT_HINGE,
+                axis=model.jnt_axis[joint],
                 range=model.jnt_range[joint],
                 armature=max(model.dof_armature[model.jnt_dofadr[joint]], parts.ARMATURE),
-            )  # fmt: skip
+            )
     for joint, servo in zip(source.joints, servos, strict=True):
         parts.add_servo(spec, source.joint_name(joint), *servo)
     return spec

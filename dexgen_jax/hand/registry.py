@@ -57,8 +57,9 @@ def _image(hand: Hand) -> Hand:
 @functools.cache
 def _from_file(path: str) -> Hand:
     if not Path(path).is_file():
-        raise ValueError(f"no hand file {path}: name a Python file with a function load() -> Hand, or one of "
-                         f"{', '.join(HANDS)}")  # fmt: skip
+        raise ValueError(
+            f"no hand file {path}: name a Python file with a function load() -> Hand, or one of {', '.join(HANDS)}"
+        )
     make = runpy.run_path(path).get("load")
     hand = make() if callable(make) else None
     if not isinstance(hand, Hand):

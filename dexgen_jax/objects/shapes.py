@@ -88,9 +88,11 @@ def reflect(thing: ObjectParams) -> ObjectParams:
     """The image of an object in the plane y = 0 of its own frame, see `hand.mirror`."""
     point, quat = (lambda x: mirror.reflect(x, mirror.POINT)), (lambda x: mirror.reflect(x, mirror.QUAT))
     return thing.replace(
-        position=point(thing.position), quat=quat(thing.quat), com=point(thing.com),
+        position=point(thing.position),
+        quat=quat(thing.quat),
+        com=point(thing.com),
         inertia_quat=quat(thing.inertia_quat),
-    )  # fmt: skip
+    )
 
 
 def as_held(objects: Sequence[ObjectParams], hand_name: str) -> list[ObjectParams]:

@@ -57,9 +57,11 @@ def nominal(params: ObjectParams, gravity: Sequence[float] = PALM_UP) -> World:
 def resize(params: ObjectParams, factor: jax.Array) -> ObjectParams:
     """Scales an object about its frame's origin; `factor` () unitless."""
     return params.replace(
-        size=params.size * factor, position=params.position * factor, com=params.com * factor,
+        size=params.size * factor,
+        position=params.position * factor,
+        com=params.com * factor,
         inertia=params.inertia * factor**2,
-    )  # fmt: skip
+    )
 
 
 def model_fields(world: World, hand: Hand) -> dict[str, jax.Array]:

@@ -122,10 +122,12 @@ def hull(points: np.ndarray) -> Mesh:
 def _primitive(kind: int, size: np.ndarray) -> Mesh:
     size = np.asarray(size, float)
     makers = {
-        shapes.SPHERE: lambda: capsule(size[0], 0.0), shapes.CAPSULE: lambda: capsule(size[0], size[1]),
-        shapes.CYLINDER: lambda: cylinder(size[0], size[1]), shapes.ELLIPSOID: lambda: ellipsoid(size),
+        shapes.SPHERE: lambda: capsule(size[0], 0.0),
+        shapes.CAPSULE: lambda: capsule(size[0], size[1]),
+        shapes.CYLINDER: lambda: cylinder(size[0], size[1]),
+        shapes.ELLIPSOID: lambda: ellipsoid(size),
         shapes.BOX: lambda: box(size),
-    }  # fmt: skip
+    }
     return makers[kind]()
 
 

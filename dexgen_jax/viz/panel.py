@@ -52,8 +52,10 @@ class Readings:
 def table(account: Account, now: str, status: str) -> str:
     """The counts as HTML: a row for each kind of help, `now` the one in force."""
     style = "text-align:right;padding:1px 7px;font-variant-numeric:tabular-nums"
-    head = "".join(f"<th style='{style};opacity:.6;font-weight:500'>{word}</th>"
-                   for word in ("", "held", "drops", "s per drop", "goals"))  # fmt: skip
+    head = "".join(
+        f"<th style='{style};opacity:.6;font-weight:500'>{word}</th>"
+        for word in ("", "held", "drops", "s per drop", "goals")
+    )
     rows = ""
     for kind, tally in account.tallies.items():
         hold = f"{tally.hold_time:.0f}" if tally.drops else "–"

@@ -82,9 +82,11 @@ def save(folder: str | Path, hand: Hand, objects: Sequence[str], steps: Sequence
     """
     layout = store.Layout(blocks=1, streams=1, rows=len(steps))
     attributes = {
-        "control_hz": CONTROL_HZ, "objects": list(objects), "dexgen_jax": dexgen_jax.__version__,
+        "control_hz": CONTROL_HZ,
+        "objects": list(objects),
+        "dexgen_jax": dexgen_jax.__version__,
         "provenance": "by hand",
-    }  # fmt: skip
+    }
     writer = store.create(folder, hand, layout, attributes)
     before = [step.before for step in steps]
     rows = {

@@ -118,10 +118,12 @@ class Simulation:
         names = ("q", "reading", "target", "object_pose", "gravity", "touch")
         original = self.env.engine.object(library.object_index[info["goal"]])
         return {name: info[name] for name in names} | {
-            "goal_pose": library.object_pose[info["goal"]], "wanted": self.expert.act(state.obs),
-            "dropped": state.done > 0, "reached": state.metrics["success"] > 0,
+            "goal_pose": library.object_pose[info["goal"]],
+            "wanted": self.expert.act(state.obs),
+            "dropped": state.done > 0,
+            "reached": state.metrics["success"] > 0,
             "scale": info["world"].object.size[0, 0] / original.size[0, 0],
-        }  # fmt: skip
+        }
 
     def _moment(self, seen: dict[str, jax.Array]) -> Moment:
         seen = jax.device_get(seen)

@@ -125,8 +125,9 @@ class Stage:
         leaves = set(range(len(chain.parent))) - set(chain.parent.tolist())
         for body, mesh in enumerate(meshes.hand_bodies(self.hand)):
             names.append(f"{_FRAME}/palm" if body == 0 else f"{names[chain.parent[body]]}/{body}")
-            node = self.scene.add_frame(names[-1], show_axes=False, position=UNIT * chain.position[body],
-                                        wxyz=chain.quat[body])  # fmt: skip
+            node = self.scene.add_frame(
+                names[-1], show_axes=False, position=UNIT * chain.position[body], wxyz=chain.quat[body]
+            )
             if mesh is not None:
                 colour = _PALM if body == 0 else _TIP if body in leaves else _LINK
                 self._add(f"{names[-1]}/shape", mesh, colour)

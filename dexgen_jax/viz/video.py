@@ -28,10 +28,12 @@ def add_gravity(frames: np.ndarray, gravity: np.ndarray, camera: Camera = CAMERA
     axes = np.stack(camera.axes())  # right, down, forward
     radius = 0.085 * height
     centre = np.array([1.55 * radius, height - 2.05 * radius])
-    return np.stack([
-        _draw(frame, lambda pen, g=g: _arrow(pen, centre, radius, axes @ (g / np.linalg.norm(g))))
-        for frame, g in zip(frames, gravity, strict=True)
-    ])  # fmt: skip
+    return np.stack(
+        [
+            _draw(frame, lambda pen, g=g: _arrow(pen, centre, radius, axes @ (g / np.linalg.norm(g))))
+            for frame, g in zip(frames, gravity, strict=True)
+        ]
+    )
 
 
 def add_caption(frames: np.ndarray, title: str, notes: Sequence[str], alarm: np.ndarray | None = None) -> np.ndarray:
@@ -51,10 +53,12 @@ def add_caption(frames: np.ndarray, title: str, notes: Sequence[str], alarm: np.
         if red:
             pen.rectangle((0, bar, width - 1, height + bar - 1), outline=_ALARM, width=max(3, width // 80))
 
-    return np.stack([
-        _draw(frame, lambda pen, note=note, red=red: draw(pen, note, red))
-        for frame, note, red in zip(sheet, notes, alarm, strict=True)
-    ])  # fmt: skip
+    return np.stack(
+        [
+            _draw(frame, lambda pen, note=note, red=red: draw(pen, note, red))
+            for frame, note, red in zip(sheet, notes, alarm, strict=True)
+        ]
+    )
 
 
 def beside(*tiles: np.ndarray, gap: int = 6) -> np.ndarray:

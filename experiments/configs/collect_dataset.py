@@ -20,11 +20,13 @@ SIZES = {
     "smoke": dict(objects="cube_55,sphere_64,cylinder_56_60"),
     "laptop": dict(objects="starter"),
     "shipped": dict(
-        tasks=("anygrasp", "fine_rotation", "anygrasp", "anygrasp", "free_motion", "anygrasp"), objects="train",
-        expert="shipped", grasps="shipped",
+        tasks=("anygrasp", "fine_rotation", "anygrasp", "anygrasp", "free_motion", "anygrasp"),
+        objects="train",
+        expert="shipped",
+        grasps="shipped",
     ),
     "gpu": dict(objects="train"),
-}  # fmt: skip
+}
 LAYOUT = {
     "smoke": dict(blocks=1, streams=64, rows=150),
     "laptop": dict(blocks=8, streams=128, rows=320),

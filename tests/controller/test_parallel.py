@@ -73,8 +73,10 @@ def test_bfloat16_computes_in_16_bits_and_learns_in_32(tiny, recording, statisti
         losses = training.window_loss(tiny, parameters, statistics, window, jnp.int32(7), noise, compute)
         return losses["denoising"] + losses["inverse_dynamics"]
 
-    formats = {compute: set(products(jax.make_jaxpr(lambda p, c=compute: loss(p, c))(parameters).jaxpr))
-               for compute in training.COMPUTE}  # fmt: skip
+    formats = {
+        compute: set(products(jax.make_jaxpr(lambda p, c=compute: loss(p, c))(parameters).jaxpr))
+        for compute in training.COMPUTE
+    }
     assert formats == {"float32": {"float32"}, "bfloat16": {"bfloat16"}}
     gradient = jax.eval_shape(jax.grad(lambda p: loss(p, "bfloat16")), parameters)
     assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype("float32")}

@@ -41,8 +41,10 @@ def exported(dataset, tmp_path):
 def spoil(folder, column, frame, change):
     """Changes one value of the log."""
     path = folder / "data/chunk-000/file-000.parquet"
-    columns = {name: np.asarray(values.to_pylist()) for name, values in zip(
-        pq.read_table(path).column_names, pq.read_table(path).columns, strict=True)}  # fmt: skip
+    columns = {
+        name: np.asarray(values.to_pylist())
+        for name, values in zip(pq.read_table(path).column_names, pq.read_table(path).columns, strict=True)
+    }
     change(columns[column], frame)
     lerobot._write_table(path, {name: _as_written(name, values) for name, values in columns.items()})
 
@@ -172,8 +174,9 @@ def test_the_script_says_in_one_line_that_no_log_was_named(tmp_path, capsys):
 
     config = Path(import_log.__file__).parent / "configs/import_log.py"
     with pytest.raises(SystemExit):
-        launch.main(import_log.run, ["import_log.py", f"--config={config}", f"--config.run_dir={tmp_path}"],
-                    continues=False)  # fmt: skip
+        launch.main(
+            import_log.run, ["import_log.py", f"--config={config}", f"--config.run_dir={tmp_path}"], continues=False
+        )
     assert capsys.readouterr().err == "error: no log to import: name its folder with --config.folder=FOLDER\n"
 
 

@@ -17,10 +17,11 @@ def _block(seed: int, layout: store.Layout = LAYOUT) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     shapes = {name: (layout.streams, layout.rows, *c.shape) for name, c in store.columns(HAND).items()}
     return {
-        name: (rng.integers(0, 200, shapes[name]) if np.dtype(c.dtype).kind in "iu" else rng.normal(size=shapes[name]))
-        .astype(c.dtype)
+        name: (
+            rng.integers(0, 200, shapes[name]) if np.dtype(c.dtype).kind in "iu" else rng.normal(size=shapes[name])
+        ).astype(c.dtype)
         for name, c in store.columns(HAND).items()
-    }  # fmt: skip
+    }
 
 
 def _write(folder, blocks=(0, 1, 2)) -> store.Writer:

@@ -27,7 +27,7 @@ def block(number: int, layout: store.Layout = LAYOUT) -> dict[str, np.ndarray]:
     return {
         name: np.full((*shape, *column.shape), number % 199, column.dtype)
         for name, column in store.columns(HAND).items()
-    }  # fmt: skip
+    }
 
 
 def write_all(folder: str, layout: store.Layout = LAYOUT) -> None:

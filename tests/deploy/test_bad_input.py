@@ -59,7 +59,7 @@ JUDGED = {
     "released, strength NaN": ({"released": True, "strength": np.nan}, 0),
     "released, no command": ({"released": True, "command": None}, 0),
     "no command, strength NaN": ({"command": None, "strength": np.nan}, 0),
-}  # fmt: skip
+}
 NO_NUMBERS = {
     "too few": MIDDLE[:12],
     "too many": np.tile(MIDDLE, 2),

@@ -135,8 +135,10 @@ def test_the_contract_says_what_a_driver_needs(file, controller):
     np.testing.assert_allclose(terms["joints"]["upper"], hand.upper)
     assert (terms["control_hz"], terms["history"], terms["modes"][0]) == (10.0, 4, "default")
     assert terms["commands"]["tip_positions"] == {
-        "shape": [4, 3], "unit": "m", "measured_from": "the palm's origin",
-    }  # fmt: skip
+        "shape": [4, 3],
+        "unit": "m",
+        "measured_from": "the palm's origin",
+    }
     assert terms["events"]["LATE"] == 2 and terms["held_if"] == 7 and terms["limits"]["max_step"] == 0.15
     assert terms["platforms"] == ["cpu", "cuda", "tpu"]
     assert {name: field["shape"] for name, field in terms["state"].items()} == {

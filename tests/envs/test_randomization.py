@@ -85,8 +85,9 @@ def test_a_smaller_cap_is_never_left_and_is_filled_evenly():
     config, cap = RandomizationConfig(gravity_walk=0.1), 0.6
     start = jax.vmap(lambda key: sample_world(key, BOX, config, cap))(jax.random.split(jax.random.PRNGKey(5), COUNT))
     walk = lambda world, key: (
-        jax.vmap(lambda k, w: move_world(k, w, config, cap))(jax.random.split(key, COUNT), world), None
-    )  # fmt: skip
+        jax.vmap(lambda k, w: move_world(k, w, config, cap))(jax.random.split(key, COUNT), world),
+        None,
+    )
     after = jax.jit(lambda w: jax.lax.scan(walk, w, jax.random.split(jax.random.PRNGKey(6), 30))[0])(start)
     cosine = np.asarray(after.gravity @ jnp.array(worlds.PALM_UP)) / worlds.STANDARD_GRAVITY**2
     assert cosine.min() >= np.cos(cap) - 1e-5

@@ -32,9 +32,11 @@ def _simulate(operator: str, helped: bool = False, alpha: float = 0.0, seed: int
 
 @functools.cache
 def _program(helped: bool):
-    return jax.jit(lambda operator, alpha, key: assist.simulate(
-        FakeEnv(reach=0.3, limits=True), _push, operator, key, ENVS, STEPS, 2, PATIENT if helped else None, alpha
-    ))  # fmt: skip
+    return jax.jit(
+        lambda operator, alpha, key: assist.simulate(
+            FakeEnv(reach=0.3, limits=True), _push, operator, key, ENVS, STEPS, 2, PATIENT if helped else None, alpha
+        )
+    )
 
 
 def test_every_drop_and_goal_is_counted_once():
@@ -80,9 +82,7 @@ def test_a_row_says_what_the_tally_holds():
     assert (row["helper"], row["strength"]) == ("controller", 0.1)
     assert (row["drops"], row["goals"], row["seconds"], row["blown_up"]) == (6, 2, 120, 1)
     assert row["hold_time"]["value"] == 20.0 and row["goals_per_minute"]["value"] == 1.0
-    assert row["halves"] == [
-        {"drops": 3, "goals": 1, "seconds": 60.0}, {"drops": 3, "goals": 1, "seconds": 60.0}
-    ]  # fmt: skip
+    assert row["halves"] == [{"drops": 3, "goals": 1, "seconds": 60.0}, {"drops": 3, "goals": 1, "seconds": 60.0}]
     # Variance (2.25 + 0.25 + 2.25 + 0.25) / 3 over mean 1.5.
     np.testing.assert_allclose(row["dispersion"], 5 / 3 / 1.5)
 

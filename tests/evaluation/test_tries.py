@@ -51,8 +51,10 @@ def test_a_summary_by_hand(found):
     assert (up["tries"], up["reached"], up["given up"], up["dropped"], up["cut"]) == (2, 1, 1, 0, 0)
     np.testing.assert_allclose([up["seconds"], up["seconds_to_goal"], up["share"]["value"]], [0.7, 0.3, 0.5])
     assert [(name, row["tries"]) for name, row in rows["rotation"].items()] == [
-        ("0.6 to 0.75", 1), ("0.75 to 0.9", 1), ("from 1.2", 1)
-    ]  # fmt: skip
+        ("0.6 to 0.75", 1),
+        ("0.75 to 0.9", 1),
+        ("from 1.2", 1),
+    ]
     assert rows["position"]["from 0.05"]["dropped"] == 1 and rows["distance"]["3 to 4.5"]["reached"] == 1
     assert rows["position"]["from 0.05"]["seconds_to_goal"] is None  # none was reached
     assert list(summary["time"]) == ["reached", "given up", "dropped"]

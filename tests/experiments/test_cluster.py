@@ -77,11 +77,11 @@ def test_two_processes_run_one_stage_and_one_of_them_writes(tmp_path):
     how = dict(cwd=tmp_path, stdout=processes.PIPE, stderr=processes.PIPE)
     with contextlib.ExitStack() as both:
         two = [
-            both.enter_context(processes.started(
-                [sys.executable, "toy.py"], env={**environment, "JAX_PROCESS_ID": str(number)}, **how
-            ))
+            both.enter_context(
+                processes.started([sys.executable, "toy.py"], env={**environment, "JAX_PROCESS_ID": str(number)}, **how)
+            )
             for number in range(2)
-        ]  # fmt: skip
+        ]
         (out, error), (other_out, other_error) = [process.communicate() for process in two]
     assert [process.returncode for process in two] == [0, 0], error + other_error
     result = {"processes": 2, "steps": [2], "devices": 2}

@@ -86,6 +86,7 @@ def test_nothing_is_begun_by_a_chain_that_is_refused(tmp_path, capsys):
 def test_a_task_that_is_not_recorded_needs_no_expert_and_one_that_is_does():
     settings.refuse_chain(chain(collect_dataset__fine_rotation__expert="runs/nowhere"))
     with pytest.raises(FileNotFoundError, match="config.fine_rotation.expert is 'runs/nowhere'"):
-        stages = chain(collect_dataset__tasks=("anygrasp", "fine_rotation"),
-                       collect_dataset__fine_rotation__expert="runs/nowhere")  # fmt: skip
+        stages = chain(
+            collect_dataset__tasks=("anygrasp", "fine_rotation"), collect_dataset__fine_rotation__expert="runs/nowhere"
+        )
         settings.refuse_chain(stages)

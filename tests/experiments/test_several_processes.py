@@ -73,8 +73,10 @@ def test_two_processes_of_the_slurm_script_learn_what_one_learns_alone(dataset, 
     (place / ".venv/bin").mkdir(parents=True)
     (place / "bin").mkdir()
     (place / "experiments").symlink_to(EXPERIMENTS)
-    for path, text in ((place / "bin/srun", SRUN),
-                       (place / ".venv/bin/python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')):  # fmt: skip
+    for path, text in (
+        (place / "bin/srun", SRUN),
+        (place / ".venv/bin/python", f'#!/bin/sh\nexec {sys.executable} "$@"\n'),
+    ):
         path.write_text(text)
         path.chmod(0o755)
     with socket.socket() as free:

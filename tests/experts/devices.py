@@ -64,9 +64,11 @@ def continued():
         state, again = both.learn(state)[0], both.learn(again)[0]
     places = {leaf.sharding.num_devices for leaf in jax.tree.leaves(again)}
     return {
-        "read_on_one_device": read, "devices_of_continued": list(places),
-        "continued": largest_difference(state, again), "steps": int(again.step),
-    }  # fmt: skip
+        "read_on_one_device": read,
+        "devices_of_continued": list(places),
+        "continued": largest_difference(state, again),
+        "steps": int(again.step),
+    }
 
 
 def main():

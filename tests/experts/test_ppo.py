@@ -185,5 +185,6 @@ def test_several_seeds_learn_at_once_as_they_would_alone(begin, learn):
         alone, _ = learn(begin(number))
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a[number], b, rtol=1e-3, atol=1e-4),  # noqa: B023
-            together.params, alone.params,
-        )  # fmt: skip
+            together.params,
+            alone.params,
+        )

@@ -18,9 +18,11 @@ class Walk(Env):
         key_goal, key_start, rng = jax.random.split(rng, 3)
         place = jax.random.uniform(key_start, (2,), minval=-1.0)
         info = {
-            "rng": rng, "goal": jax.random.uniform(key_goal, (2,), minval=-1.0), "age": jnp.zeros((), jnp.int32),
+            "rng": rng,
+            "goal": jax.random.uniform(key_goal, (2,), minval=-1.0),
+            "age": jnp.zeros((), jnp.int32),
             "truncation": jnp.zeros(()),
-        }  # fmt: skip
+        }
         zero = jnp.zeros(())
         return State(place, self._observe(place, info), zero, zero, {"drop": zero}, info)
 

@@ -26,8 +26,9 @@ def candidates(engine):
     first = jax.tree.map(lambda x: x[0], drawn)
     out_of_reach = first.replace(qpos=first.qpos.at[n].set(0.3))
     blown_up = first.replace(qpos=first.qpos.at[n].set(jnp.nan))
-    return jax.tree.map(lambda x, *more: jnp.concatenate([x, *(y[None] for y in more)]),
-                        drawn, out_of_reach, blown_up, first)  # fmt: skip
+    return jax.tree.map(
+        lambda x, *more: jnp.concatenate([x, *(y[None] for y in more)]), drawn, out_of_reach, blown_up, first
+    )
 
 
 @pytest.fixture(scope="module")

@@ -50,8 +50,9 @@ def test_jacobian_is_the_finite_difference(poses):
     ahead, behind = np.split(keypoints(shifted), 2)
     np.testing.assert_allclose(
         jax.jit(lambda q: kinematics.keypoint_jacobian(HAND, q))(q),
-        np.moveaxis((ahead - behind) / (2 * step), 0, -1), atol=2e-4,
-    )  # fmt: skip
+        np.moveaxis((ahead - behind) / (2 * step), 0, -1),
+        atol=2e-4,
+    )
 
 
 def test_a_finger_does_not_move_another():

@@ -31,8 +31,10 @@ def test_objects_stand_at_their_centre_of_mass_and_fit_a_hand(name):
     # Weighed anew: random points of the bounding box that lie inside some part.
     low, high = points.min(0) - 1e-3, points.max(0) + 1e-3
     cloud = np.random.default_rng(1).uniform(low, high, (200_000, 3))
-    parts = [shapes.Primitive(int(k), tuple(s[: shapes.NUM_SIZES[int(k)]]), p, q)
-             for k, s, p, q in zip(thing.kind, thing.size, thing.position, thing.quat, strict=True)]  # fmt: skip
+    parts = [
+        shapes.Primitive(int(k), tuple(s[: shapes.NUM_SIZES[int(k)]]), p, q)
+        for k, s, p, q in zip(thing.kind, thing.size, thing.position, thing.quat, strict=True)
+    ]
     solid = cloud[np.any([shapes.inside(part, cloud) for part in parts], axis=0)]
     assert np.abs(solid.mean(0)).max() < 4e-4  # m
     centred = solid - solid.mean(0)

@@ -21,8 +21,10 @@ def test_a_step_along_the_normal_leaves_every_object_and_a_step_back_enters_it(n
     thing = catalog.load(name)
     points, normals = surface.sample(thing, np.random.default_rng(0), 3000)
     np.testing.assert_allclose(np.linalg.norm(normals, axis=-1), 1, atol=1e-5)
-    parts = [Primitive(int(k), tuple(s[: shapes.NUM_SIZES[int(k)]]), p, q)
-             for k, s, p, q in zip(thing.kind, thing.size, thing.position, thing.quat, strict=True)]  # fmt: skip
+    parts = [
+        Primitive(int(k), tuple(s[: shapes.NUM_SIZES[int(k)]]), p, q)
+        for k, s, p, q in zip(thing.kind, thing.size, thing.position, thing.quat, strict=True)
+    ]
     inside = lambda at: np.any([shapes.inside(part, at) for part in parts], axis=0)
     assert inside(points - 1e-4 * normals).all()
     assert inside(points + 1e-4 * normals).mean() < 0.005  # in a notch a longer step may enter the neighbour

@@ -60,8 +60,10 @@ def test_native_and_the_others_agree(family, backend, capsys):
     degrees = np.degrees(jax.vmap(rotation.angle_between)(held[:, 3:], held_other[:, 3:]))
     press = np.abs(touch_other / touch - 1)
     with capsys.disabled():
-        print(f"\n| {family} | {backend} | {off:.1e} | {np.median(mm):.2f} ({mm.max():.2f}) | {np.median(degrees):.2f} "
-              f"({degrees.max():.1f}) | {100 * np.median(press):.1f}% ({100 * press.max():.0f}%) |")  # fmt: skip
+        print(
+            f"\n| {family} | {backend} | {off:.1e} | {np.median(mm):.2f} ({mm.max():.2f}) | {np.median(degrees):.2f} "
+            f"({degrees.max():.1f}) | {100 * np.median(press):.1f}% ({100 * press.max():.0f}%) |"
+        )
     # The differences that are larger are MJX-JAX's own, see docs/physics.md.
     loose = 3.0 if backend == "mjx" else 1.0
     assert off < 1e-4 * loose

@@ -21,10 +21,12 @@ PARTS = {
     "cylinder": Primitive(shapes.CYLINDER, (0.025, 0.04)),
     "box": Primitive(shapes.BOX, (0.02, 0.03, 0.04)),
 }
-T_BLOCK = shapes.build([
-    Primitive(shapes.BOX, (0.01, 0.01, 0.04)),
-    Primitive(shapes.BOX, (0.01, 0.035, 0.01), position=(0.0, 0.0, 0.05), quat=TILTED),
-])  # fmt: skip
+T_BLOCK = shapes.build(
+    [
+        Primitive(shapes.BOX, (0.01, 0.01, 0.04)),
+        Primitive(shapes.BOX, (0.01, 0.035, 0.01), position=(0.0, 0.0, 0.05), quat=TILTED),
+    ]
+)
 
 
 def _model(world, thing):

@@ -12,11 +12,13 @@ def _estimate(value, low, high):
 def _rows(*values):
     return [
         {
-            "strength": strength, "helper": "alone" if strength is None else "controller",
-            "hold_time": _estimate(*value), "goals_per_minute": _estimate(1.0, 0.5, 2.0),
+            "strength": strength,
+            "helper": "alone" if strength is None else "controller",
+            "hold_time": _estimate(*value),
+            "goals_per_minute": _estimate(1.0, 0.5, 2.0),
         }
         for strength, value in zip((None, 0.0, 1.0), values, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 GROUPS = {
