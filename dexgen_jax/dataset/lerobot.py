@@ -49,7 +49,6 @@ def write(dataset: store.Dataset, folder: str | Path, modes: Sequence[str]) -> d
     rate = float(dataset.attributes.get("control_hz", 10.0))
     if rate != round(rate):
         raise ValueError(f"{dataset.folder} has {rate} rows a second; LeRobot knows whole numbers only")
-    joints = dataset.attributes["joint_names"]
     episodes: list[dict[str, Any]] = []
     frames, moments = 0, {name: _Moments() for name in (STATE, IN_FORCE, ACTION)}
     for place in range(len(dataset.blocks)):
@@ -69,7 +68,7 @@ def write(dataset: store.Dataset, folder: str | Path, modes: Sequence[str]) -> d
             _write_table(folder / _data_file(place), columns)
     if not episodes:
         raise ValueError(f"{dataset.folder} has no episode of two rows or more: nothing to export")
-    _write_meta(folder, dataset.attributes["hand"], joints, round(rate), modes, episodes, frames, moments)
+    _write_meta(folder, dataset, round(rate), modes, episodes, frames, moments)
     return {"episodes": len(episodes), "frames": frames}
 
 
@@ -153,9 +152,10 @@ def _write_table(path: Path, columns: Mapping[str, Any], index: str | None = Non
 
 
 def _write_meta(
-    folder: Path, hand: str, joints: list[str], rate: int, modes: Sequence[str], episodes: list[dict], frames: int,
+    folder: Path, dataset: store.Dataset, rate: int, modes: Sequence[str], episodes: list[dict], frames: int,
     moments: Mapping[str, _Moments],
 ) -> None:  # fmt: skip
+    hand, joints = dataset.attributes["hand"], dataset.attributes["joint_names"]
     vector = {"dtype": "float32", "shape": [len(joints)], "names": joints, "info": {"unit": "rad"}}
     scalar = lambda dtype: {"dtype": dtype, "shape": [1], "names": None}
     features = {name: vector for name in (STATE, IN_FORCE, ACTION)}
