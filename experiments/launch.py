@@ -28,9 +28,6 @@ from ml_collections import ConfigDict
 
 from dexgen_jax import pretrained, run_log
 
-with contextlib.redirect_stdout(None):  # MJX prints that Warp is not installed, and it need not be
-    import mujoco.mjx  # noqa: F401
-
 # Script -> its folder inside the run folder, in the order in which data flows.
 STAGES = {
     "grow_grasps": "grasps",
