@@ -8,6 +8,7 @@ import command_line
 import pytest
 import settings
 import view
+import view_session
 
 from dexgen_jax.hand import allegro
 
@@ -82,7 +83,7 @@ def test_a_dataset_and_the_rows_of_an_evaluation_can_be_shown_again(config, tmp_
         row = dict(zip(("operator", "helper", "strength"), case, strict=True))
         with (tmp_path / "rows.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
-    shelf = view.kept(config, allegro.load())
+    shelf = view_session.kept(config, allegro.load())
     assert list(shelf) == ["noisy 1.5, alone", "noisy 1.5, helped, strength 1"]
     with pytest.raises(ValueError, match=r"cannot read .*noisy_1.5-alone.msgpack"):
         shelf["noisy 1.5, alone"](0)
@@ -93,6 +94,6 @@ def test_operators_are_those_of_the_evaluation():
 
     wanted = np.full(16, 0.5, np.float32)
     chance = np.random.default_rng(0)
-    np.testing.assert_array_equal(view.spoiled("clean", 16)(wanted, chance), wanted)
-    noisy = view.spoiled("noisy 0.5", 16)(wanted, chance)
+    np.testing.assert_array_equal(view_session.spoiled("clean", 16)(wanted, chance), wanted)
+    noisy = view_session.spoiled("noisy 0.5", 16)(wanted, chance)
     assert 0.1 < np.abs(noisy - wanted).max() <= 0.5

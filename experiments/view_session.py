@@ -1,0 +1,69 @@
+"""What the viewer shows: the session that a config describes, and what of earlier runs can be shown again."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import artefacts
+import evaluation_files as files
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from dexgen_jax.dataset import store
+from dexgen_jax.evaluation import operators
+from dexgen_jax.hand.description import Hand
+from dexgen_jax.objects import catalog
+from dexgen_jax.viz import clips
+from dexgen_jax.viz.clips import Shelf
+from dexgen_jax.viz.session import Session
+from dexgen_jax.viz.simulation import Simulation
+
+
+def kept(config: ConfigDict, hand: Hand) -> Shelf:
+    """What can be shown again, by name: the trajectories of a dataset, and the rows of an evaluation."""
+    shelf = {}
+    if config.dataset != "none":
+        dataset = store.open_dataset(artefacts.folder(config, "dataset"), hand)
+        shelf["dataset"] = lambda stream: clips.trajectory(hand, dataset, stream)
+    if config.evaluation != "none":
+        for case in files.read_rows(folder := Path(config.evaluation)):
+            name, helper, strength = case
+            shown = lambda number, case=case: clips.evaluated(hand, files.load_trace(folder, case), number)
+            shelf[f"{name}, {helper if strength is None else f'helped, strength {strength:g}'}"] = shown
+    return shelf
+
+
+def build_session(config: ConfigDict) -> Session:
+    """The session that the config describes, compiled."""
+    print("compiling the simulation and the controller ...", file=sys.stderr)
+    controller = artefacts.controller(config, config.seed)
+    grasps = artefacts.folder(config, "grasps")
+    known = (name for name in (*catalog.TRAIN, *catalog.HELD_OUT) if (grasps / f"{name}.npz").exists())
+    objects = tuple(dict.fromkeys((*catalog.names(config.objects), *known)))
+    world = Simulation(artefacts.expert(config), grasps, objects, config.env.to_dict(), config.engine, config.threads)
+    named = {name: spoiled(name, world.hand.num_joints) for name in config.operators}
+    session = Session(world, controller, named, config.seed)
+    session.wish(operator=config.operators[0], wrist=config.wrist, help=config.help, strength=config.strength)
+    session.tick()
+    return session
+
+
+def spoiled(name: str, joints: int) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
+    """An operator of the evaluation on the host: the expert's action, and where chance comes from -> its action."""
+    operator = operators.parse(name)
+    memory = operator.reset(joints)
+
+    def spoil(wanted: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+        nonlocal memory
+        action, memory = _act(operator, memory, wanted, chance.integers(2**31))
+        return np.asarray(action)
+
+    return spoil
+
+
+@jax.jit
+def _act(operator: Any, memory: Any, wanted: jax.Array, seed: jax.Array) -> Any:
+    """One program for all operators."""
+    return operator.act(memory, wanted, jax.random.PRNGKey(seed))
