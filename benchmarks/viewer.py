@@ -110,11 +110,12 @@ def wait(until, seconds: float = 60.0):
     return found
 
 
-def served(viewer: Viewer) -> threading.Event:
+def served(viewer: Viewer) -> tuple[threading.Event, threading.Thread]:
     """Serves in a thread until the event is set."""
     stop = threading.Event()
-    threading.Thread(target=viewer.serve, args=(stop.is_set,), daemon=True).start()
-    return stop
+    thread = threading.Thread(target=viewer.serve, args=(stop.is_set,), daemon=True)
+    thread.start()
+    return stop, thread
 
 
 def resident() -> int | None:
@@ -187,7 +188,7 @@ def main() -> None:
         viewer.tick()
     step, picture = times(session.tick, 200), times(lambda: viewer.draw(0.5), 200)
     client = Client(viewer.port)
-    stop = served(viewer)
+    stop, serving = served(viewer)
     wait(lambda: client.heard("IcosphereMessage", "/hand/handle_1"))
     time.sleep(2)
     client.keeps = False  # the run may be long
@@ -205,6 +206,7 @@ def main() -> None:
     time.sleep(1)
     latency = answers(viewer, client, options.drags)
     stop.set()
+    serving.join()  # Python must not end while a step is under way
     client.close()
     viewer.close()
     print(json.dumps({

@@ -1,7 +1,7 @@
 """The simulated hand in the browser: shake the command, switch the help on and off, take over by the fingertips.
 
 Reproduces: what DexterityGen (arXiv:2502.04307, section IV) is for: a foundation controller under any operator's hand.
-Time: compiles first (not timed on a machine of its own yet), then until Ctrl-C or `config.seconds`.
+Time: compiles first (under a minute on 2 free cores), then until Ctrl-C or `config.seconds`.
 Expected: ten control steps a second; shaken, the object is kept longer with help than alone (figures: docs/viewer.md).
 Command: python experiments/view.py --config=experiments/configs/view.py:laptop
 """
