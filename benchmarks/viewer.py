@@ -1,8 +1,8 @@
 """What the viewer costs and how soon it answers, measured by a client without a screen.
 
 Time: under a minute after compiling. Expected on a quiet machine: ten steps a second kept, and a finger seen to move
-within 0.3 s of its handle: a step of 0.1 s is waited for and lived, and pictures are up to one step old. What a loaded
-one gave is in docs/viewer.md.
+within 0.3 s of its handle: a step of 0.1 s is waited for and lived, and pictures are up to one step old. Figures of a
+free machine and of a loaded one are in docs/viewer.md.
 Command: python benchmarks/viewer.py [--seconds=20] [--drags=30] [--object=cube_55]
 
 Needs the extra `viz`. The client speaks viser's protocol over a web socket on this machine; what a browser then needs
@@ -97,7 +97,7 @@ class Client:
                     last = {(said["type"], said.get("name")): (when, said) for when, said in self.messages}
                     self.messages = list(last.values())
         except ConnectionClosed:
-            pass
+            return  # by either side: there is nothing more to hear
 
 
 def wait(until, seconds: float = 60.0):
