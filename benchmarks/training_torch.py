@@ -30,7 +30,6 @@ class Learner(Tick):
         angle = torch.arange(model.diffusion_steps + 1)[:, None] * rate
         self.register_buffer("all_features", torch.cat([angle.sin(), angle.cos()], dim=-1))
         self.register_buffer("alpha_bar", torch.tensor(np.asarray(model.schedule.alpha_bar, np.float32)))
-        self.log_std = nn.Parameter(torch.zeros(joints))
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """The loss (), see `training.batch_loss`."""
@@ -52,8 +51,7 @@ class Learner(Tick):
         for block in self.inverse_blocks:
             hidden = hidden + block(hidden)
         residual = batch["action"] - self.inverse_exit(hidden)
-        scaled = residual.detach() * torch.exp(-self.log_std)
-        return denoising + (residual**2).mean() + (0.5 * scaled**2 + self.log_std).mean()
+        return denoising + (residual**2).mean()
 
 
 def learning(

@@ -186,9 +186,9 @@ def _intend(
     motions = jax.vmap(normalizer.decode_offsets)(sampled)
     # Without a command to listen to, the first: choosing would be a way of listening.
     chosen = jnp.where(alpha > 0, jnp.argmin(jax.vmap(lambda motion: wish(motion).sum())(motions)), 0)
-    normal = model.inverse_dynamics.apply(weights.inverse_dynamics, condition, sampled[chosen])
+    action = model.inverse_dynamics.apply(weights.inverse_dynamics, condition, sampled[chosen])
     spread = jnp.sqrt(jnp.mean(jnp.sum(jnp.var(motions, axis=0), axis=-1)))
-    return motions[chosen], state.q[-1] + normalizer.decode_action(normal.mean), spread
+    return motions[chosen], state.q[-1] + normalizer.decode_action(action), spread
 
 
 class Controller:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct, traverse_util
 
-from dexgen_jax.controller.inverse_dynamics import InverseDynamics, Normal
+from dexgen_jax.controller.inverse_dynamics import InverseDynamics
 from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.controller.unet import Denoiser, step_features
 
@@ -131,7 +131,7 @@ class Films:
 class OneVectorInverseDynamics(InverseDynamics):
     """An `InverseDynamics` of parameters as `for_one_vector` left them."""
 
-    def __call__(self, condition: jax.Array, offsets: jax.Array) -> Normal:
+    def __call__(self, condition: jax.Array, offsets: jax.Array) -> jax.Array:
         """See `InverseDynamics`."""
         with nn.intercept_methods(one_vector_layers):
             return super().__call__(condition, offsets)

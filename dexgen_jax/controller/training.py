@@ -14,14 +14,14 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from dexgen_jax.controller import diffusion, inverse_dynamics
+from dexgen_jax.controller import diffusion
 from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.controller.sampler import TEMPERATURE, sample_motion
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 
 Metrics = dict[str, jax.Array]
-LOSSES = ("denoising", "inverse_dynamics", "spread")
+LOSSES = ("denoising", "inverse_dynamics")
 COMPUTE = ("float32", "bfloat16")
 
 
@@ -97,10 +97,9 @@ def window_loss(
     guess = model.denoiser.apply(denoiser, narrow(noisy), step, narrow(condition), window.mode)
     wanted = diffusion.velocity(model.schedule, motion, noise, step)
     denoising = jnp.mean((guess.astype(wanted.dtype) - wanted) ** 2)
-    normal = model.inverse_dynamics.apply(inverse, narrow(condition), narrow(motion))
-    normal = jax.tree.map(lambda x: x.astype(wanted.dtype), normal)
-    regression, spread = inverse_dynamics.regression_loss(normal, normalizer.encode_action(window.action))
-    return dict(zip(LOSSES, (denoising, regression, spread), strict=True))
+    action = model.inverse_dynamics.apply(inverse, narrow(condition), narrow(motion))
+    regression = jnp.mean((action.astype(wanted.dtype) - normalizer.encode_action(window.action)) ** 2)
+    return dict(zip(LOSSES, (denoising, regression), strict=True))
 
 
 def batch_loss(
@@ -220,7 +219,7 @@ def held_out_metrics(
 
         def action_error(motion: jax.Array) -> jax.Array:
             wanted = model.inverse_dynamics.apply(weights.inverse_dynamics, condition, motion)
-            return normalizer.decode_action(wanted.mean) - window.action
+            return normalizer.decode_action(wanted) - window.action
 
         return {
             "action_error_rad": action_error(normalizer.encode_offsets(window.offsets)),

@@ -60,6 +60,6 @@ def test_the_average_follows_the_parameters(tiny, recording, statistics):
 def test_a_loss_that_is_not_a_number_stops_with_the_steps_between_which_it_appeared():
     training.check_finite({"denoising": 0.5}, 0, 100)
     with pytest.raises(FloatingPointError, match="between steps 100 and 200: {'denoising': nan}.*learning_rate"):
-        training.check_finite({"denoising": float("nan"), "spread": 1.0}, 100, 200)
+        training.check_finite({"denoising": float("nan"), "inverse_dynamics": 1.0}, 100, 200)
     with pytest.raises(FloatingPointError, match="inf"):
         training.check_finite({"denoising": float("inf")}, 0, 1)
