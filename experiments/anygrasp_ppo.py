@@ -78,8 +78,8 @@ def score(env: registry.Env, expert: networks.Expert, config: ConfigDict) -> dic
     )
     scores = {}
     for name, operator in {"expert": "clean", "zero action": "still", "random": "random"}.items():
-        tally = simulate(operators.parse(operator), jax.random.PRNGKey(config.seed + 1))
-        scores[name] = assist.summarise(name, tally, config.eval_steps / CONTROL_HZ)
+        record = simulate(operators.parse(operator), jax.random.PRNGKey(config.seed + 1))
+        scores[name] = assist.summarise(name, record)
     return scores
 
 

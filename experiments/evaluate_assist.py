@@ -6,60 +6,23 @@ Expected: the noisy operator holds the object at least 3 times longer with help,
 Command: python experiments/evaluate_assist.py --config=experiments/configs/evaluate_assist.py:laptop
 """
 
-import functools
-
 import artefacts
+import assist_rows
 import evaluation_files as files
-import jax
-import jax.numpy as jnp
 import launch
 from expert_files import build_env, load_expert
 from ml_collections import ConfigDict
 
-from dexgen_jax.evaluation import assist, operators, report
-from dexgen_jax.physics.engine import CONTROL_HZ
+from dexgen_jax.evaluation import assist, helpers, report
 from dexgen_jax.run_log import RunLog, atomic_write
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Simulates the rows that are not on disk yet, then compares, films and reports."""
     check(config)
-    expert, env_config = load_expert(config)
-    env = build_env(env_config)
+    env = build_env(load_expert(config)[1])
     controller = artefacts.controller(config, settings=files.settings(config))
-    settings = controller.settings
-    mode, steps = controller.model.mode_index(config.mode), round(config.seconds * CONTROL_HZ)
-    spoiled = {name: operators.parse(name) for name in (*config.references, *config.operators)}
-    plan = cases(config)
-    key = jax.random.PRNGKey(config.seed + 1)  # the same in every row: the same starts, gravity and goals
-
-    @functools.partial(jax.jit, static_argnames="helper")
-    def simulate(operator, weights, strength, key, helper):
-        help_given = {
-            assist.ALONE: lambda: None,
-            assist.LOW_PASSED: assist.low_pass,
-            assist.TURNED_DOWN: lambda: assist.turn_down(settings.listening),
-            assist.CONTROLLER: lambda: assist.controller_helper(controller.model, weights, mode, settings),
-        }[helper]()
-        policy = lambda obs, key: expert.act(obs)
-        traced = config.film.traced
-        return assist.simulate(env, policy, operator, key, config.num_envs, steps, traced, help_given, strength)
-
-    rows, simulated = files.read_rows(log.folder), config.num_envs * config.seconds / 60
-    with log.progress("evaluating", len(plan) * simulated, "simulated minutes", len(rows) * simulated) as bar:
-        for case in plan:
-            if case in rows:
-                continue
-            name, helper, strength = case
-            weights = controller.weights if helper == assist.CONTROLLER else None
-            tally, trace = simulate(spoiled[name], weights, jnp.float32(strength or 0), key, helper=helper)
-            files.save_trace(log.folder, case, trace, round(config.film.seconds * CONTROL_HZ))
-            row = assist.summarise(name, tally, steps / CONTROL_HZ, helper, strength)
-            row = rows[case] = row | {"following": assist.following(trace)}
-            files.write_rows(log.folder, rows)
-            bar.advance(simulated, operator=name, help=helper, drops=row["drops"], goals=row["goals"])
-
-    rows = list(files.read_rows(log.folder).values())  # as a continued run sees them
+    rows = list(assist_rows.simulate(config, log, cases(config), env, controller, log.folder).values())
     groups = report.by_operator(rows)
     compared = {name: assist.compare(groups[name]) for name in config.operators}
     scene, look = env.engine.scene, config.film
@@ -78,9 +41,9 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
 def cases(config: ConfigDict) -> list[files.Case]:
     """The rows to simulate: references are only watched, operators also helped, without and with the controller."""
-    plain = [(helper, None) for helper in assist.HELPERS if helper != assist.CONTROLLER]
-    helped = plain + [(assist.CONTROLLER, strength) for strength in config.strengths]
-    watched = [(name, assist.ALONE, None) for name in config.references if name not in config.operators]
+    plain = [(helper, None) for helper in (helpers.ALONE, helpers.LOW_PASSED, helpers.TURNED_DOWN)]
+    helped = plain + [(helpers.CONTROLLER, strength) for strength in config.strengths]
+    watched = [(name, helpers.ALONE, None) for name in config.references if name not in config.operators]
     return watched + [(name, *case) for name in config.operators for case in helped]
 
 

@@ -6,6 +6,7 @@ evaluation/films/         mp4
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from dexgen_jax.controller.controller import Controller, Settings
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.defaults import override
 from dexgen_jax.envs.registry import Env
-from dexgen_jax.evaluation import assist, report
+from dexgen_jax.evaluation import assist, helpers, report
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.physics.scene import Scene
@@ -35,10 +36,11 @@ CURVES = (  # stage, title, metrics, logarithmic
 )
 
 
-def settings(config: ConfigDict) -> Settings:
-    """How the controller is used; raises ValueError for what cannot be."""
+def settings(config: ConfigDict, **changes: Any) -> Settings:
+    """How the controller is used, but for `changes`; raises ValueError for what cannot be."""
     listening = override(ListeningConfig(), config.listening.to_dict())
-    return Settings(config.candidates, temperature=config.temperature, guided=config.guided, listening=listening)
+    own = {"candidates": config.candidates, "temperature": config.temperature, "guided": config.guided}
+    return Settings(**{**own, "listening": listening, **changes})
 
 
 def read_rows(folder: Path) -> Rows:
@@ -76,15 +78,15 @@ def load_trace(folder: Path, case: Case) -> assist.Trace:
 
 def _trace_path(folder: Path, case: Case) -> Path:
     operator, helper, strength = case
-    help_given = helper if strength is None else f"{strength:g}"
-    return folder / "traces" / f"{operator.replace(' ', '_')}-{help_given}.msgpack"
+    help_given = helper if strength is None else f"{helper}-{strength:g}"
+    return folder / "traces" / f"{operator}-{help_given}.msgpack".replace(" ", "_")
 
 
 def film_of(folder: Path, scene: Scene, operator: str, strength: float, look: ConfigDict) -> report.Film:
     """Films one environment with the operator alone and with help: the one with about the mean number of drops."""
     path = folder / "films" / f"{operator.replace(' ', '_')}.mp4"
-    alone = load_trace(folder, (operator, assist.ALONE, None))
-    helped = load_trace(folder, (operator, assist.CONTROLLER, strength))
+    alone = load_trace(folder, (operator, helpers.ALONE, None))
+    helped = load_trace(folder, (operator, helpers.CONTROLLER, strength))
     environment = film.typical(alone)
     shown = film.FilmConfig(look.width, look.height, seconds=look.seconds)
     both = {f"{operator}, alone": alone, f"helped, strength {strength:g}": helped}
@@ -115,10 +117,10 @@ def learning_curves(run_dir: Path, expert: Path | None = None) -> list[plots.Cur
     return curves
 
 
-def listings(run_dir: Path) -> dict[str, str]:
-    """Settings of every stage and the versions and commands that made them, as text."""
+def listings(run_dir: Path, stages: Iterable[str] = tuple(launch.STAGES.values())) -> dict[str, str]:
+    """Settings of the stages and the versions and commands that made them, as text."""
     texts = {}
-    for stage in launch.STAGES.values():
+    for stage in stages:
         for file, title in ((launch.CONFIG_FILE, "settings"), (launch.VERSIONS_FILE, "versions and command")):
             path = run_dir / stage / file
             if path.exists():

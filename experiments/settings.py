@@ -246,6 +246,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], None], ...]] = {
     "anygrasp_ppo": (_objects, _engine, _task, _learner),
     "collect_dataset": (_objects, _engine, _recording),
     "train_controller": (_controller,),
+    "figure8": (_engine, _task_of_an_expert),
     "evaluate_assist": (_objects, _engine, _task_of_an_expert, _assistance),
     "evaluate_expert": (_engine, _task_of_an_expert, _assistance),
     "teleoperate": (_objects, _engine, _task),

@@ -1,5 +1,6 @@
 """What the viewer shows: the session that a config describes, and what of earlier runs can be shown again."""
 
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -43,27 +44,27 @@ def build_session(config: ConfigDict) -> Session:
     known = (name for name in (*catalog.TRAIN, *catalog.HELD_OUT) if (grasps / f"{name}.npz").exists())
     objects = tuple(dict.fromkeys((*catalog.names(config.objects), *known)))
     world = Simulation(artefacts.expert(config), grasps, objects, config.env.to_dict(), config.engine, config.threads)
-    named = {name: spoiled(name, world.hand.num_joints) for name in config.operators}
+    named = {name: spoiled(name, world.hand) for name in config.operators}
     session = Session(world, controller, named, config.seed)
     session.wish(operator=config.operators[0], wrist=config.wrist, help=config.help, strength=config.strength)
     session.tick()
     return session
 
 
-def spoiled(name: str, joints: int) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
+def spoiled(name: str, hand: Hand) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
     """An operator of the evaluation on the host: the expert's action, and where chance comes from -> its action."""
-    operator = operators.parse(name)
-    memory = operator.reset(joints)
+    operator = operators.parse(name, hand)
+    memory = operator.reset(hand)
 
     def spoil(wanted: np.ndarray, chance: np.random.Generator) -> np.ndarray:
         nonlocal memory
-        action, memory = _act(operator, memory, wanted, chance.integers(2**31))
+        action, memory = _act(hand, operator, memory, wanted, chance.integers(2**31))
         return np.asarray(action)
 
     return spoil
 
 
-@jax.jit
-def _act(operator: Any, memory: Any, wanted: jax.Array, seed: jax.Array) -> Any:
+@functools.partial(jax.jit, static_argnums=0)
+def _act(hand: Hand, operator: Any, memory: Any, wanted: jax.Array, seed: jax.Array) -> Any:
     """One program for all operators."""
-    return operator.act(memory, wanted, jax.random.PRNGKey(seed))
+    return operator.act(hand, memory, wanted, jax.random.PRNGKey(seed))

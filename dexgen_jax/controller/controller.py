@@ -130,7 +130,7 @@ def act(
     strength = guidance.strength(alpha, weights.normalizer.offset_std)
     wanted, doubt = own, state.doubt
     if not settings.guided:
-        wanted, strength, doubt = _weigh(hand, settings, state, command, own, strength)
+        wanted, strength, doubt = weigh(hand, settings, state, command, own, strength)
     wish = jnp.where(released, 0.0, wanted - own)
     wanted = jnp.where(released, command.target, wanted)
     in_force = safety.in_force(hand, limits, tick.target, state.safe)
@@ -146,7 +146,7 @@ def act(
     return action, state.replace(safe=action, wish=wish, doubt=doubt), diagnostics
 
 
-def _weigh(
+def weigh(
     hand: Hand, settings: Settings, state: State, command: Command, own: jax.Array, strength: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns joint targets (n,) [rad] between `own` and those commanded, the strength () in force, the doubt ()."""

@@ -87,7 +87,7 @@ class Anygrasp(HandTask):
         zero, info = jnp.zeros(()), restarts.remember(info)
         names = [f"reward_{field.name}" for field in dataclasses.fields(RewardWeights)]
         metrics = dict.fromkeys((*names, *_EVENTS), zero)
-        return narrow(State(physics, self._observe(physics, info), zero, zero, metrics, info))
+        return narrow(State(physics, self.observe(physics, info), zero, zero, metrics, info))
 
     def step(self, state: State, action: jax.Array) -> State:
         """Moves the joint targets by `action` (n,) in [-1, 1] times `action_scale` and simulates 0.1 s."""
@@ -119,7 +119,7 @@ class Anygrasp(HandTask):
         events |= {"given_up": given_up.astype(jnp.float32)}
         metrics = {f"reward_{name}": value for name, value in weighted.items()} | events
         return narrow(state.replace(
-            pipeline_state=physics, obs=self._observe(physics, info), reward=sum(weighted.values()),
+            pipeline_state=physics, obs=self.observe(physics, info), reward=sum(weighted.values()),
             done=drop.astype(jnp.float32), metrics=metrics, info=info,
         ))  # fmt: skip
 
@@ -144,7 +144,8 @@ class Anygrasp(HandTask):
         factor = curriculum.tolerance_factor(self.config.curriculum, level)
         return jnp.all(jnp.stack(sizes) < factor * jnp.asarray(self.tolerances))
 
-    def _observe(self, physics: PhysicsState, info: dict) -> dict[str, jax.Array]:
+    def observe(self, physics: PhysicsState, info: dict) -> dict[str, jax.Array]:
+        """What is seen of a state whose goal is `info["goal"]`."""
         error = self._error(physics, info["goal"])
         error = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
         seen = observations.actor(self.hand, info["reading"], info["target"], physics, error, info["world"])

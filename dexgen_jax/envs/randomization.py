@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dexgen_jax.hand import rotation
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics import world as worlds
+from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.physics.world import World
 
 
@@ -32,7 +34,9 @@ class RandomizationConfig:
     joint_offset: float = 0.005  # rad, standard deviation of a reading's offset, constant in an episode
     action_noise: float = 0.05  # in units of the action
     gravity_angle: float = 3.1416  # rad, gravity points up to this far from palm-up's; pi is any direction
+    gravity_least_angle: float = 0.0  # rad, and at least this far: as much as `gravity_angle` is one angle
     gravity_walk: float = 0.05  # rad per square root of a control step: the wrist turns slowly
+    wrist_speed: float = 0.0  # rad/s, the wrist turns besides at this speed, each about an axis of its own
 
     def __post_init__(self):
         """Raises ValueError naming the first field that no world can be drawn from."""
@@ -43,6 +47,11 @@ class RandomizationConfig:
             most = 1.0 if field.name in ("push_probability", "push_decay") else np.finfo(float).max
             if not least <= low <= high <= most:  # NaN and infinity too
                 raise ValueError(f"randomization.{field.name} must lie in order within {least} .. {most}, got {value}")
+        if self.gravity_least_angle > self.gravity_angle:
+            raise ValueError(
+                f"randomization.gravity_least_angle is {self.gravity_least_angle}, more than gravity_angle, "
+                f"{self.gravity_angle}"
+            )
 
 
 def sample_world(
@@ -58,17 +67,18 @@ def sample_world(
         return jax.random.uniform(keys[name], minval=low, maxval=high)
 
     return World(
-        gravity=worlds.STANDARD_GRAVITY * _direction(keys["gravity"], gravity_angle),
+        gravity=worlds.STANDARD_GRAVITY * _direction(keys["gravity"], config.gravity_least_angle, gravity_angle),
         object=worlds.resize(params, draw("size")), mass=draw("mass"),
         object_friction=draw("object_friction"), hand_friction=draw("hand_friction"),
         kp_scale=draw("kp"), kd_scale=draw("kd"), push=jnp.zeros(3),
+        turn=config.wrist_speed * _direction(jax.random.fold_in(key, len(names)), 0.0, np.pi),
     )  # fmt: skip
 
 
-def _direction(key: jax.Array, largest_angle: jax.Array | float) -> jax.Array:
-    """Draws a unit vector (3,) uniformly from the cap within `largest_angle` [rad] of palm-up gravity."""
+def _direction(key: jax.Array, least_angle: float, largest_angle: jax.Array | float) -> jax.Array:
+    """Draws a unit vector (3,) uniformly from those between two angles [rad] from palm-up gravity."""
     key_height, key_turn = jax.random.split(key)
-    height = jax.random.uniform(key_height, minval=jnp.cos(largest_angle), maxval=1.0)
+    height = jax.random.uniform(key_height, minval=jnp.cos(largest_angle), maxval=np.cos(least_angle))
     turn = jax.random.uniform(key_turn, maxval=2 * jnp.pi)
     side = jnp.sqrt(jnp.maximum(1 - height**2, 0.0))
     return jnp.stack([-height, side * jnp.cos(turn), side * jnp.sin(turn)])
@@ -77,26 +87,29 @@ def _direction(key: jax.Array, largest_angle: jax.Array | float) -> jax.Array:
 def move_world(
     key: jax.Array, world: World, config: RandomizationConfig, gravity_angle: jax.Array | None = None
 ) -> World:
-    """Advances one control step: gravity takes a random step on its cap, pushes fade and new ones arrive.
+    """Advances one control step: gravity turns and takes a random step, pushes fade and new ones arrive.
 
     `gravity_angle` () [rad] replaces the configured size of the cap.
     """
     gravity_angle = config.gravity_angle if gravity_angle is None else gravity_angle
     key_gravity, key_push, key_arrives = jax.random.split(key, 3)
-    gravity = world.gravity / worlds.STANDARD_GRAVITY + config.gravity_walk * jax.random.normal(key_gravity, (3,))
-    gravity = _within_cap(gravity / jnp.linalg.norm(gravity), gravity_angle)
+    turned = rotation.rotate(rotation.from_rotation_vector(world.turn / CONTROL_HZ), world.gravity)
+    gravity = turned / worlds.STANDARD_GRAVITY + config.gravity_walk * jax.random.normal(key_gravity, (3,))
+    gravity = _between(gravity / jnp.linalg.norm(gravity), config.gravity_least_angle, gravity_angle)
     new = config.push_acceleration * world.mass * jax.random.normal(key_push, (3,))
     arrives = jax.random.bernoulli(key_arrives, config.push_probability)
     push = jnp.where(arrives, new, config.push_decay * world.push)
     return world.replace(gravity=worlds.STANDARD_GRAVITY * gravity, push=push)
 
 
-def _within_cap(direction: jax.Array, largest_angle: jax.Array | float) -> jax.Array:
-    """Reflects a unit vector (3,) that left the cap around palm-up at its rim; clipped, it would gather there."""
+def _between(direction: jax.Array, least_angle: float, largest_angle: jax.Array | float) -> jax.Array:
+    """Reflects a unit vector (3,) that left its band around palm-up at the rim it crossed; clipped, it would gather."""
     palm_up = jnp.asarray(worlds.PALM_UP) / worlds.STANDARD_GRAVITY
     along = direction @ palm_up
     side = direction - along * palm_up
     angle = jnp.arctan2(jnp.linalg.norm(side), along)
-    back = jnp.clip(2 * largest_angle - angle, 0.0, largest_angle)
+    outside = jnp.where(angle > largest_angle, 2 * largest_angle - angle, 2 * least_angle - angle)
+    back = jnp.clip(outside, least_angle, jnp.maximum(least_angle, largest_angle))
     side = side / jnp.maximum(jnp.linalg.norm(side), 1e-6)
-    return jnp.where(angle > largest_angle, jnp.cos(back) * palm_up + jnp.sin(back) * side, direction)
+    left = (angle > largest_angle) | (angle < least_angle)
+    return jnp.where(left, jnp.cos(back) * palm_up + jnp.sin(back) * side, direction)

@@ -5,8 +5,6 @@ drop brings a fresh grasp.
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -16,75 +14,30 @@ import numpy as np
 from brax.envs.base import Env, State
 from flax import struct
 
-from dexgen_jax.controller import commands, controller, listening
-from dexgen_jax.controller.listening import ListeningConfig
-from dexgen_jax.controller.model import Model, Weights
-from dexgen_jax.controller.tick_input import TickInput
-from dexgen_jax.evaluation import intervals
+from dexgen_jax.evaluation import helpers, intervals
+from dexgen_jax.evaluation.helpers import Helper
 from dexgen_jax.evaluation.operators import Memory, Operator
 from dexgen_jax.experts import rollout
 from dexgen_jax.experts.rollout import Policy
+from dexgen_jax.hand import kinematics
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics.engine import CONTROL_HZ
 
-ALONE, LOW_PASSED, TURNED_DOWN, CONTROLLER = HELPERS = ("alone", "low-passed", "turned down", "controller")
 WINDOWS = (0.1, 0.5, 1.0, 2.0)  # s, over which following is measured
 
 
-@dataclasses.dataclass(frozen=True)
-class Helper:
-    """What stands between an operator and the hand; both functions are for one environment."""
-
-    reset: Callable[[jax.Array, jax.Array], Any]  # joints (n,) [rad], their targets (n,) [rad] -> its memory
-    # memory, joints (n,), targets (n,), commanded joints (n,) [rad], strength (), key -> joint targets (n,), memory
-    act: Callable[..., tuple[jax.Array, Any]]
-
-
-def controller_helper(model: Model, weights: Weights, mode: int, settings: controller.Settings) -> Helper:
-    """The guided controller: commanded joints become commanded keypoint offsets, and it samples a motion near them."""
-
-    def act(memory: controller.State, q, target, command, strength, key) -> tuple[jax.Array, controller.State]:
-        asked = commands.joints(model.hand, target, command)
-        tick = TickInput(q=q, target=target, command=asked, mode=jnp.int32(mode), strength=strength, key=key)
-        aim, memory, _ = controller.act(model, weights, memory, tick, settings)
-        return aim, memory
-
-    return Helper(functools.partial(controller.reset, model), act)
-
-
-def low_pass(share: float = 0.3, gain: float = 1.5) -> Helper:
-    """Help without any controller: `gain` times the running mean of the wishes, in which a new one counts `share`."""
-
-    def act(mean: jax.Array, q, target, command, strength, key) -> tuple[jax.Array, jax.Array]:
-        mean = (1 - share) * mean + share * (command - target)
-        return target + gain * mean, mean
-
-    return Helper(lambda q, target: jnp.zeros_like(target), act)
-
-
-def turn_down(config: ListeningConfig) -> Helper:
-    """Help without any controller: of each wish the share that listening leaves of it if one's own is to keep still.
-
-    What the learned motions are worth is what the controller does better than this.
-    """
-
-    def act(state: tuple[jax.Array, jax.Array], q, target, command, strength, key) -> tuple[jax.Array, tuple]:
-        (wish, doubt), everywhere = state, jnp.ones_like(target)
-        doubt = listening.doubt(config, doubt, command, target, everywhere)
-        expected = target + config.persistence * wish
-        aim = listening.weigh(expected, command, listening.precision(config, doubt), everywhere)
-        return aim, (aim - target, doubt)
-
-    return Helper(lambda q, target: (jnp.zeros_like(target), jnp.ones((), jnp.float32)), act)
-
-
 @struct.dataclass
-class Tally:
-    """What happened in each environment, (environments,) int32."""
+class Record:
+    """What happened in every control step, fields (steps, environments)."""
 
-    drops: jax.Array
-    goals: jax.Array
-    blown_up: jax.Array  # drops among these were made by the simulator, not by the hand
+    drop: jax.Array  # bool, the object was lost, and a fresh grasp taken
+    goal: jax.Array  # bool, a goal was reached
+    blown_up: jax.Array  # bool: the drop was the simulator's, not the hand's
+    object: jax.Array  # int32, number of the object in the hand
+    goal_age: jax.Array  # int32, control steps since the goal was set, this one included
+    kept: jax.Array  # m, how far the keypoints that were commanded are from those that were set, mean over keypoints
+    intervention: jax.Array  # rad, root mean square over joints of the targets set minus the targets commanded
+    jerk: jax.Array  # rad/s3, root mean square over joints of the targets' third difference
 
 
 @struct.dataclass
@@ -115,7 +68,7 @@ def simulate(
     helper: Helper | None = None,
     strength: jax.Array | float = 0.0,
     sensor: str = "reading",
-) -> tuple[Tally, Trace]:
+) -> tuple[Record, Trace]:
     """Runs one row: `operator` spoils `policy` (batched) in `num_envs` environments for `steps` control steps.
 
     With `helper` the operator's action only commands: joint targets as they would become, which the helper turns into
@@ -136,49 +89,54 @@ def simulate(
         chex.assert_equal_shape([aim, target])
         return (aim - target) / scale, memory
 
-    def begin(state: State) -> tuple[Memory, Any]:
+    def begin(state: State) -> tuple[Memory, Any, jax.Array]:
         helped = helper.reset(state.info[sensor], state.info["target"]) if helper else ()
-        return operator.reset(env.action_size), helped
+        return operator.reset(env.hand), helped, jnp.zeros((3, env.action_size))
 
-    def step_one(state: State, memory: tuple[Memory, Any], wanted: jax.Array, key: jax.Array) -> tuple:
+    def step_one(state: State, memory: tuple, wanted: jax.Array, key: jax.Array) -> tuple:
         key_operator, key_helper = jax.random.split(key)
-        asking, helping = memory
-        asked, asking = operator.act(asking, wanted, key_operator)
+        asking, helping, moves = memory
+        asked, asking = operator.act(env.hand, asking, wanted, key_operator)
         action = asked
         if helper:
             action, helping = assisted(helping, state, asked, key_helper)
         then, reached = rollout.auto_reset_step(env, state, action)
         over = rollout.ended(reached)
-        memory = jax.tree.map(lambda new, old: jnp.where(over, new, old), begin(then), (asking, helping))
-        events = [reached.done > 0, reached.metrics["success"] > 0, reached.metrics["blown_up"] > 0]
-        before = state.info["target"]
-        changes = {
-            "wanted": change(before, wanted),
-            "asked": change(before, asked),
-            "done": reached.info["target"] - before,
-        }
-        return then, memory, Tally(*(event.astype(jnp.int32) for event in events)), changes
+        before, after = state.info["target"], reached.info["target"]
+        changes = {"wanted": change(before, wanted), "asked": change(before, asked), "done": after - before}
+        moves = jnp.concatenate([moves[1:], changes["done"][None]])
+        memory = jax.tree.map(lambda new, old: jnp.where(over, new, old), begin(then), (asking, helping, moves))
+        apart = kinematics.keypoints(env.hand, before + changes["asked"]) - kinematics.keypoints(env.hand, after)
+        record = Record(
+            drop=reached.done > 0, goal=reached.metrics["success"] > 0, blown_up=reached.metrics["blown_up"] > 0,
+            object=env.library.object_index[state.info["goal"]], goal_age=state.info.get("goal_age", jnp.int32(0)) + 1,
+            kept=jnp.linalg.norm(apart, axis=-1).mean(), intervention=_rms(changes["asked"] - changes["done"]),
+            jerk=_rms(moves[2] - 2 * moves[1] + moves[0]) * CONTROL_HZ**3,
+        )  # fmt: skip
+        return then, memory, record, changes
 
-    def step(carry: tuple, key: jax.Array) -> tuple[tuple, Trace]:
-        state, memory, tally = carry
+    def step(carry: tuple, key: jax.Array) -> tuple[tuple, tuple[Record, Trace]]:
+        state, memory = carry
         key_policy, key_step = jax.random.split(key)
         wanted = policy(state.obs, key_policy)
-        then, memory, new, changes = jax.vmap(step_one)(state, memory, wanted, jax.random.split(key_step, num_envs))
-        traced = jax.tree.map(lambda x: x[:num_traced], _view(env, state, new, changes))
-        return (then, memory, jax.tree.map(jnp.add, tally, new)), traced
+        keys = jax.random.split(key_step, num_envs)
+        then, memory, record, changes = jax.vmap(step_one)(state, memory, wanted, keys)
+        traced = jax.tree.map(lambda x: x[:num_traced], _view(env, state, record, changes))
+        return (then, memory), (record, traced)
 
     state = jax.vmap(env.reset)(jax.random.split(key_start, num_envs))
-    zeros = Tally(*(jnp.zeros(num_envs, jnp.int32) for _ in range(3)))
-    carry = (state, jax.vmap(begin)(state), zeros)
-    (_, _, tally), trace = jax.lax.scan(step, carry, jax.random.split(key_steps, steps))
-    return tally, trace
+    return jax.lax.scan(step, (state, jax.vmap(begin)(state)), jax.random.split(key_steps, steps))[1]
 
 
-def _view(env: Env, state: State, new: Tally, changes: dict[str, jax.Array]) -> Trace:
+def _rms(values: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.mean(values**2))
+
+
+def _view(env: Env, state: State, record: Record, changes: dict[str, jax.Array]) -> Trace:
     info = state.info
     return Trace(
         q=info["q"], object_pose=info["object_pose"], goal_pose=env.library.object_pose[info["goal"]],
-        gravity=info["gravity"], object=info["world"].object, drops=new.drops > 0, goals=new.goals > 0,
+        gravity=info["gravity"], object=info["world"].object, drops=record.drop, goals=record.goal,
         **changes,
     )  # fmt: skip
 
@@ -213,35 +171,83 @@ def _window_sums(values: np.ndarray, steps: int) -> np.ndarray:
     return total[steps:] - total[: len(total) - steps]
 
 
-def summarise(
-    name: str, tally: Tally, seconds_each: float, helper: str = ALONE, strength: float | None = None
-) -> dict[str, Any]:
-    """One row of the table, plain values. `seconds_each` [s] is what each environment was simulated for.
+def summarise(name: str, record: Record, helper: str = helpers.ALONE, strength: float | None = None) -> dict[str, Any]:
+    """One row of the table, plain values, with 95% intervals.
 
-    `helper` is one of `HELPERS`, and `strength` how much the controller listened. `halves` counts drops, goals and
-    seconds in the environments of even and of odd number, see `compare`.
+    `helper` is a name of `helpers`, and `strength` how much it listened. `halves` counts drops, goals and seconds in
+    the environments of even and of odd number, see `compare`.
+
+    hold_time          s of all environments over the number of drops, the simulator's own included
+    goals_per_minute   goals reached and held, of all environments
+    seconds_to_goal    s from a goal's setting to its being held, of those that were reached
+    command_kept_mm    mm from the keypoints that were commanded to those of the targets that were set, mean
+    intervention_rad   rad, root mean square of the targets set minus those commanded; alone, the task's action noise
+    jerk               rad/s3, root mean square of the targets' third difference
+    dispersion         variance over mean of the drops of the environments, see `intervals.dispersion`
     """
-    drops, goals = np.asarray(tally.drops), np.asarray(tally.goals)
-    seconds = len(drops) * seconds_each
-    per_minute = intervals.rate(int(goals.sum()), seconds / 60)
-    halves = [
-        {"drops": int(drops[i::2].sum()), "goals": int(goals[i::2].sum()), "seconds": len(drops[i::2]) * seconds_each}
-        for i in (0, 1)
-    ]
+    record = jax.tree.map(np.asarray, record)
+    steps, environments = record.drop.shape
+    drops, goals, seconds_each = record.drop.sum(0), record.goal.sum(0), steps / CONTROL_HZ
+    count = lambda of: {"drops": int(drops[of].sum()), "goals": int(goals[of].sum())}
+    halves = [count(slice(i, None, 2)) | {"seconds": len(drops[i::2]) * seconds_each} for i in (0, 1)]
+    reached = record.goal_age[record.goal]
     return {
         "operator": name,
         "helper": helper,
         "strength": strength,
-        "environments": len(drops),
-        "seconds": seconds,
-        "drops": int(drops.sum()),
-        "goals": int(goals.sum()),
-        "hold_time": dataclasses.asdict(intervals.hold_time(int(drops.sum()), seconds)),
-        "goals_per_minute": dataclasses.asdict(per_minute),
+        "environments": environments,
+        "seconds": environments * seconds_each,
+        **count(slice(None)),
+        **rates(int(drops.sum()), int(goals.sum()), environments * seconds_each),
+        "goals_per_drop": float(goals.sum() / drops.sum()) if drops.any() else None,
+        "seconds_to_goal": float(reached.mean() / CONTROL_HZ) if len(reached) else None,
+        "command_kept_mm": float(1000 * record.kept.mean()),
+        "intervention_rad": float(np.sqrt(np.mean(record.intervention**2))),
+        "jerk": float(np.sqrt(np.mean(record.jerk**2))),
         "dispersion": intervals.dispersion(drops),
-        "blown_up": int(np.asarray(tally.blown_up).sum()),
+        "blown_up": int(record.blown_up.sum()),
         "halves": halves,
     }
+
+
+def details(record: Record) -> dict[str, Any]:
+    """What a row holds besides, for intervals of differences, curves and bars; plain values.
+
+    `each` counts in each environment. `holds` are the seconds from a grasp to its loss, and to the end of those that
+    were never lost. `by_object` has seconds, drops and goals by the number of the object.
+    """
+    record = jax.tree.map(np.asarray, record)
+    each = {"drops": record.drop.sum(0).tolist(), "goals": record.goal.sum(0).tolist()}
+    return {"each": each, "holds": holds(record.drop), "by_object": by_object(record)}
+
+
+def rates(drops: int, goals: int, seconds: float) -> dict[str, Any]:
+    """Seconds held per drop and goals a minute, each with its interval."""
+    return {
+        "hold_time": dataclasses.asdict(intervals.hold_time(drops, seconds)),
+        "goals_per_minute": dataclasses.asdict(intervals.rate(goals, seconds / 60)),
+    }
+
+
+def holds(drop: np.ndarray) -> dict[str, list[float]]:
+    """Seconds (each a list) of the grasps that were `lost`, and of those still held at the end, `open`."""
+    lost: list[float] = []
+    still: list[float] = []
+    for column in drop.T:
+        ends = np.concatenate([[0], np.flatnonzero(column) + 1])
+        lost += (np.diff(ends) / CONTROL_HZ).tolist()
+        still.append(float((len(column) - ends[-1]) / CONTROL_HZ))
+    return {"lost": lost, "open": still}
+
+
+def by_object(record: Record) -> dict[str, dict[str, float]]:
+    """Seconds, drops and goals by the number of the object."""
+    table = {}
+    for number in np.unique(record.object):
+        mine = record.object == number
+        counts = {"drops": int(record.drop[mine].sum()), "goals": int(record.goal[mine].sum())}
+        table[str(number)] = {"seconds": float(mine.sum() / CONTROL_HZ), **counts}
+    return table
 
 
 def compare(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -251,7 +257,7 @@ def compare(rows: list[dict[str, Any]]) -> dict[str, Any]:
     heard) whose hold time is at least half the best. The ratios are measured in the odd ones: choosing and measuring on
     the same counts would flatter it.
     """
-    alone = next(row for row in rows if row["helper"] == ALONE)
+    alone = next(row for row in rows if row["helper"] == helpers.ALONE)
     helped = [row for row in rows if row["strength"]]
     even = lambda row: row["halves"][0]
     fewest = min(even(row)["drops"] for row in helped)

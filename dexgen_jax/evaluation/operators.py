@@ -1,20 +1,26 @@
 """Operators: an expert spoiled in a known way, so that there is something to help with.
 
-Every operator is five numbers, action = U(gain_low, gain_high) * expert + U(-noise, noise) + drift, some steps late, so
-one compiled program runs them all. The amplitudes of the paper's figure 8 are 0.75 and 1.5 for noise, 0.5 and 1 for
-slowness (arXiv:2502.04307); actions are in units of the largest change of a joint target, and are cut at +-1.
+Every operator is a few numbers, action = U(gain_low, gain_high) * expert + U(-noise, noise) + drift + squeeze, some
+steps late and without one finger, so one compiled program runs them all. The amplitudes of the paper's figure 8 are
+0.75 and 1.5 for noise, 0.5 and 1 for slowness (arXiv:2502.04307); actions are in units of the largest change of a joint
+target, and are cut at +-1.
 """
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
+from dexgen_jax.hand import kinematics
+from dexgen_jax.hand.description import Hand
 from dexgen_jax.physics.engine import CONTROL_HZ
 
 LATEST = 5  # control steps that an operator may be late
 DRIFT_KEPT = 0.9  # share of the drift that is left after a control step of 0.1 s: it forgets in a second
+SQUEEZES_HZ = 0.5  # squeezes a second
+NO_FINGER = -1
 
 
 @struct.dataclass
@@ -23,6 +29,7 @@ class Memory:
 
     drift: jax.Array  # (n,) action units
     past: jax.Array  # (LATEST, n): its last actions, newest first
+    ticks: jax.Array  # () int32, control steps since it began
 
 
 @struct.dataclass
@@ -34,21 +41,28 @@ class Operator:
     noise: float  # half width of the uniform noise on every joint, action units
     drift: float = 0.0  # standard deviation of the noise that lasts, on every joint, action units
     late: int = 0  # control steps that its actions come late, 0 to LATEST
+    squeeze: float = 0.0  # amplitude of a sinusoid that closes and opens the hand, action units at its fastest joint
+    frozen: int = NO_FINGER  # number of the finger that does nothing, in the order of the hand's tips
 
-    def reset(self, joints: int) -> Memory:
+    def reset(self, hand: Hand) -> Memory:
         """The memory of an operator who begins."""
-        return Memory(jnp.zeros(joints), jnp.zeros((LATEST, joints)))
+        joints = hand.num_joints
+        return Memory(jnp.zeros(joints), jnp.zeros((LATEST, joints)), jnp.zeros((), jnp.int32))
 
-    def act(self, memory: Memory, wanted: jax.Array, key: jax.Array) -> tuple[jax.Array, Memory]:
+    def act(self, hand: Hand, memory: Memory, wanted: jax.Array, key: jax.Array) -> tuple[jax.Array, Memory]:
         """Spoils the expert's action `wanted` (n,); the result is in [-1, 1]."""
         key_gain, key_noise = jax.random.split(key)
         gain = jax.random.uniform(key_gain, minval=self.gain_low, maxval=self.gain_high)
         noise = jax.random.uniform(key_noise, wanted.shape, minval=-1.0)
         fresh = self.drift * jax.random.normal(jax.random.fold_in(key, 2), wanted.shape)
         drift = DRIFT_KEPT * memory.drift + jnp.sqrt(1 - DRIFT_KEPT**2) * fresh
-        now = jnp.clip(gain * wanted + self.noise * noise + drift, -1.0, 1.0)
-        acts = jnp.concatenate([now[None], memory.past])
-        return acts[self.late], Memory(drift, acts[:-1])
+        closing = jnp.asarray(hand.prior.closing / np.abs(hand.prior.closing).max(), wanted.dtype)
+        squeeze = self.squeeze * jnp.sin(2 * jnp.pi * SQUEEZES_HZ / CONTROL_HZ * memory.ticks) * closing
+        asked = jnp.clip(gain * wanted + self.noise * noise + drift + squeeze, -1.0, 1.0)
+        moves_tip = jnp.asarray(kinematics.joints_that_move(hand)[:, : hand.num_tips])
+        still = (self.frozen != NO_FINGER) & moves_tip[:, self.frozen]
+        acts = jnp.concatenate([jnp.where(still, 0.0, asked)[None], memory.past])
+        return acts[self.late], Memory(drift, acts[:-1], memory.ticks + 1)
 
 
 def noisy(amplitude: float) -> Operator:
@@ -84,18 +98,41 @@ def late(seconds: float) -> Operator:
     return Operator(1.0, 1.0, 0.0, late=steps)
 
 
+def squeezing(amplitude: float) -> Operator:
+    """The expert, its hand closing and opening besides, each twice in 4 s: somebody nervous, or a bad calibration."""
+    return Operator(1.0, 1.0, 0.0, squeeze=amplitude)
+
+
+def frozen(finger: float) -> Operator:
+    """The expert but for one finger, which it never moves: a dead sensor of a glove, a hidden finger."""
+    if finger < 0 or finger != int(finger):
+        raise ValueError(f"a finger is a whole number from 0, got {finger}")
+    return Operator(1.0, 1.0, 0.0, frozen=int(finger))
+
+
+def misled(share: float) -> Operator:
+    """The expert, who for this share of the time goes for a wrong goal, see `Misled`: a planner that errs."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"a share of the time is from 0 to 1, got {share}")
+    return clean()
+
+
 def random(amplitude: float = 1.0) -> Operator:
     """Noise alone."""
     return Operator(0.0, 0.0, amplitude)
 
 
 KINDS: dict[str, Callable[..., Operator]] = {
-    "noisy": noisy, "slow": slow, "clean": clean, "jerky": jerky, "late": late, "still": still, "random": random,
+    "noisy": noisy, "slow": slow, "clean": clean, "jerky": jerky, "late": late, "squeezing": squeezing,
+    "frozen": frozen, "misled": misled, "calm": clean, "quick": clean, "still": still, "random": random,
 }  # fmt: skip
 
 
-def parse(name: str) -> Operator:
-    """Builds the operator that a name like 'noisy 0.75' or 'still' stands for. Raises ValueError naming the kinds."""
+def parse(name: str, hand: Hand | None = None) -> Operator:
+    """Builds the operator that a name like 'noisy 0.75' or 'still' stands for, for `hand` if one is given.
+
+    Raises ValueError naming the kinds, or the finger that the hand has not.
+    """
     kind, *amplitudes = name.split()
     try:
         operator = KINDS[kind](*map(float, amplitudes))
@@ -104,5 +141,8 @@ def parse(name: str) -> Operator:
             f"no operator {name!r}; an operator is one of {', '.join(KINDS)}, with an amplitude as in 'noisy 0.75' "
             f"('late' with seconds up to {LATEST / CONTROL_HZ})"
         ) from error
+    if hand is not None and operator.frozen >= hand.num_tips:
+        raise ValueError(f"no finger {operator.frozen}: hand {hand.name!r} has 0 to {hand.num_tips - 1}")
     # Concrete arrays, so that all operators share one compiled program.
-    return jax.tree.map(jnp.float32, operator).replace(late=jnp.int32(operator.late))
+    numbers = {"late": jnp.int32(operator.late), "frozen": jnp.int32(operator.frozen)}
+    return jax.tree.map(jnp.float32, operator).replace(**numbers)

@@ -39,7 +39,7 @@ def page(report: Report) -> str:
     sections = [
         "<h1>Does the controller help?</h1>",
         *(f"<p class=lead>{headline(name, c)}</p>" for name, c in report.comparisons.items()),
-        f"<figure>{plots.plane(helped, clean)}<figcaption>{_PLANE}</figcaption></figure>",
+        f"<figure>{plots.plane(helped, clean)}<figcaption>{PLANE}</figcaption></figure>",
         *map(_figure_of_film, report.films),
         "<h2>All rows</h2>",
         _table(groups, report.comparisons),
@@ -47,13 +47,18 @@ def page(report: Report) -> str:
     ]
     if report.curves:
         sections += ["<h2>How it was learned</h2>", f"<figure>{plots.learning(report.curves)}</figure>"]
-    facts = "".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in report.facts.items())
+    facts = "".join(f"<dt>{text(k)}</dt><dd>{text(v)}</dd>" for k, v in report.facts.items())
     sections += ["<h2>How it was measured</h2>", f"<dl>{facts}</dl>"]
     for title, listing in report.listings.items():
-        sections.append(f"<details><summary>{_text(title)}</summary><pre>{_text(listing)}</pre></details>")
+        sections.append(f"<details><summary>{text(title)}</summary><pre>{text(listing)}</pre></details>")
+    return document("dexgen_jax report", sections)
+
+
+def document(title: str, sections: list[str]) -> str:
+    """The HTML text of a whole page."""
     body = "\n".join(sections)
     return (
-        f"<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>dexgen_jax report</title>\n"
+        f"<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>{text(title)}</title>\n"
         f'<meta name=viewport content="width=device-width, initial-scale=1">\n<style>{_STYLE}</style></head>\n'
         f"<body><main>\n{body}\n</main></body></html>\n"
     )
@@ -71,19 +76,19 @@ def headline(name: str, comparison: dict[str, Any]) -> str:
     """What the help was worth to one operator, in two sentences: how long it holds, and how many goals it reaches."""
     alone, helped = comparison["alone"], comparison["helped"]
     return (
-        f"The <b>{_text(name)}</b> operator holds an object for <b>{_hold(helped['hold_time'])}</b> per drop with "
+        f"The <b>{text(name)}</b> operator holds an object for <b>{_hold(helped['hold_time'])}</b> per drop with "
         f"help, {_hold(alone['hold_time'])} alone: {_ratio(comparison['hold_time_ratio'], 'as long')}. It reaches "
-        f"<b>{_number(helped['goals_per_minute']['value'])}</b> goals a minute instead of "
-        f"{_number(alone['goals_per_minute']['value'])}: {_ratio(comparison['goals_ratio'], 'as many')}."
+        f"<b>{number(helped['goals_per_minute']['value'])}</b> goals a minute instead of "
+        f"{number(alone['goals_per_minute']['value'])}: {_ratio(comparison['goals_ratio'], 'as many')}."
     )
 
 
 def _ratio(ratio: dict[str, Any], what: str) -> str:
     value, low, high = ratio["value"], ratio["low"], ratio["high"]
-    if not _finite(value):
-        return f"at least {_number(low)} times {what}, with 95% confidence"
+    if not finite(value):
+        return f"at least {number(low)} times {what}, with 95% confidence"
     verdict = "" if low > 1 or high < 1 else "; within counting noise, no difference"
-    return f"<b>{_number(value)} times {what}</b> (95% interval {_number(low)} to {_number(high)}{verdict})"
+    return f"<b>{number(value)} times {what}</b> (95% interval {number(low)} to {number(high)}{verdict})"
 
 
 def _table(groups: dict[str, list[dict[str, Any]]], comparisons: dict[str, dict[str, Any]]) -> str:
@@ -94,12 +99,12 @@ def _table(groups: dict[str, list[dict[str, Any]]], comparisons: dict[str, dict[
         best = comparisons.get(name, {}).get("best_strength")
         for i, row in enumerate(rows):
             kind = name.split()[0]
-            who = f"{_text(name)} <small>{REFERENCE_KINDS.get(kind, '')}</small>" if i == 0 else ""
+            who = f"{text(name)} <small>{REFERENCE_KINDS.get(kind, '')}</small>" if i == 0 else ""
             mark = " class=best" if row["strength"] is not None and row["strength"] == best else ""
             first = " first" if i == 0 else ""
             lines.append(
-                f"<tr{mark}><td class='name{first}'>{who}<td>{_help(row)}<td>{_with_interval(row['hold_time'])}"
-                f"<td>{row['drops']}<td>{_with_interval(row['goals_per_minute'])}{_following(row.get('following'))}"
+                f"<tr{mark}><td class='name{first}'>{who}<td>{_help(row)}<td>{with_interval(row['hold_time'])}"
+                f"<td>{row['drops']}<td>{with_interval(row['goals_per_minute'])}{_following(row.get('following'))}"
                 f"<td>{row['seconds'] / 60:.0f} min"
             )
     return f"<div class=scroll><table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table></div>"
@@ -118,26 +123,28 @@ def _help(row: dict[str, Any]) -> str:
     return f"strength {row['strength']:g}" + (" <small>operator unheard</small>" if row["strength"] == 0 else "")
 
 
-def _with_interval(estimate: dict[str, Any]) -> str:
+def with_interval(estimate: dict[str, Any]) -> str:
+    """A value and, in small print, its interval."""
     low, high = estimate["low"], estimate["high"]
-    if not _finite(estimate["value"]):
-        return f"no drop <small>≥ {_number(low)}</small>"
-    return f"{_number(estimate['value'])} <small>{_number(low)} – {_number(high) if _finite(high) else '∞'}</small>"
+    if not finite(estimate["value"]):
+        return f"no drop <small>≥ {number(low)}</small>"
+    return f"{number(estimate['value'])} <small>{number(low)} – {number(high) if finite(high) else '∞'}</small>"
 
 
 def _hold(estimate: dict[str, Any]) -> str:
-    if _finite(estimate["value"]):
-        return f"{_number(estimate['value'])} s"
-    return f"more than {_number(estimate['low'])} s"
+    if finite(estimate["value"]):
+        return f"{number(estimate['value'])} s"
+    return f"more than {number(estimate['low'])} s"
 
 
-def _finite(value: float | None) -> bool:
+def finite(value: float | None) -> bool:
+    """Whether there is a number."""
     return value is not None and math.isfinite(value)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three significant digits, without an exponent."""
-    if not _finite(value):
+    if not finite(value):
         return "∞"
     if value == 0:
         return "0"
@@ -146,14 +153,15 @@ def _number(value: float) -> str:
 
 
 def _figure_of_film(film: Film) -> str:
-    return f"<figure>{video.tag(film.path)}<figcaption>{_text(film.caption)}</figcaption></figure>"
+    return f"<figure>{video.tag(film.path)}<figcaption>{text(film.caption)}</figcaption></figure>"
 
 
-def _text(value: str) -> str:
+def text(value: str) -> str:
+    """A value as HTML shows it."""
     return html.escape(str(value))
 
 
-_PLANE = (
+PLANE = (
     "Up and to the right is better. Hollow: the operator alone. Triangles: without a controller, low-passed (up) and"
     " turned down by its own noise (down). Filled circles: helped, one for each strength; the small one does not hear"
     " the operator. Bars are 95% intervals."

@@ -38,6 +38,7 @@ class World:
     kp_scale: jax.Array  # () factor on the hand's P gain
     kd_scale: jax.Array  # () factor on the hand's D gain
     push: jax.Array  # (3,) N, force on the object's centre of mass, palm frame
+    turn: jax.Array  # (3,) rad/s, how gravity turns in the palm frame: the other way round than the wrist
 
 
 def nominal(params: ObjectParams, gravity: Sequence[float] = PALM_UP) -> World:
@@ -51,6 +52,7 @@ def nominal(params: ObjectParams, gravity: Sequence[float] = PALM_UP) -> World:
     return World(
         gravity=jnp.asarray(gravity, jnp.float32), object=jax.tree.map(jnp.asarray, params), mass=0.1 * one,
         object_friction=0.85 * one, hand_friction=0.85 * one, kp_scale=one, kd_scale=one, push=jnp.zeros(3),
+        turn=jnp.zeros(3),
     )  # fmt: skip
 
 

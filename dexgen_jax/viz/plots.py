@@ -67,6 +67,94 @@ def _around(estimate: dict[str, float | None]) -> np.ndarray:
     return np.abs(np.array([[known["low"]], [known["high"]]]) - known["value"])
 
 
+def survival(holds: dict[str, dict[str, list[float]]]) -> str:
+    """The share of grasps that is still held after a time, by label: Kaplan and Meier's estimate of each.
+
+    `holds` has the seconds of the grasps that were `lost` and of those `open` at the end, see `evaluation.assist`.
+    """
+    figure = _figure(6.6, 3.4)
+    axes = figure.subplots()
+    for (label, one), colour in zip(holds.items(), (INK, ORANGE, BLUE, GREEN, PURPLE, RED) * 2, strict=False):
+        times, share = kaplan_meier(np.array(one["lost"]), np.array(one["open"]))
+        axes.step(times, share, where="post", color=colour, lw=1.5, label=label)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("seconds since the grasp")
+    axes.set_ylabel("share still held")
+    axes.grid(alpha=0.15, color=INK)
+    axes.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def kaplan_meier(lost: np.ndarray, still: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Times [s] at which something was lost, from 0 on, and the share held after each.
+
+    `lost` and `still` are seconds until a loss, and until the watching ended. Source: Kaplan and Meier 1958,
+    doi:10.2307/2281868.
+    """
+    times = np.unique(lost)
+    watched = np.concatenate([lost, still])
+    at_risk = (watched[None] >= times[:, None]).sum(1)
+    kept = 1 - (lost[None] == times[:, None]).sum(1) / np.maximum(at_risk, 1)
+    end = [watched.max()] if len(watched) else []
+    share = np.concatenate([[1.0], np.cumprod(kept)])
+    return np.concatenate([[0.0], times, end]), np.concatenate([share, share[-1:]] if len(end) else [share])
+
+
+def ratios(groups: dict[str, dict[str, dict[str, float]]], x_label: str) -> str:
+    """Ratios with their intervals, one line for each name, one colour for each group: {group: {name: estimate}}.
+
+    An estimate that is infinite is drawn at its lower bound, and left out if that is infinite too.
+    """
+    names = list(dict.fromkeys(name for group in groups.values() for name in group))
+    figure = _figure(6.6, 0.9 + 0.3 * len(names))
+    axes = figure.subplots()
+    axes.axvline(1, color=INK, lw=0.8, alpha=0.5)
+    colours = (BLUE, GREEN, ORANGE, PURPLE, RED)
+    for i, ((label, group), colour) in enumerate(zip(groups.items(), colours, strict=False)):
+        known = {name: estimate for name, estimate in group.items() if np.isfinite(estimate["low"])}
+        rows = [(names.index(name), _finite(estimate)) for name, estimate in known.items()]
+        at = np.array([-row for row, _ in rows]) + 0.16 * ((len(groups) - 1) / 2 - i)
+        values = np.array([[one["value"], one["low"], one["high"]] for _, one in rows]).reshape(-1, 3).T
+        around = np.abs(values[1:] - values[0])
+        axes.errorbar(values[0], at, xerr=around, fmt="o", ms=4, lw=1, color=colour, label=label)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    axes.set_yticks(-np.arange(len(names)), names)
+    axes.set_xlabel(x_label)
+    axes.grid(alpha=0.15, color=INK, axis="x")
+    axes.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def beside(paper: dict[str, dict[str, tuple[float, float]]], ours: dict[str, list[dict[str, Any]]]) -> str:
+    """The paper's points beside ours: a panel for each operator, goals across, seconds held upward.
+
+    `paper` has (seconds, goals) by alpha for each operator, `ours` rows. Goals are of a trial there and a minute here.
+    """
+    figure = _figure(2.1 * len(paper), 2.8)
+    for panel, (name, points) in zip(
+        figure.subplots(1, len(paper), squeeze=False, sharey=True)[0], paper.items(), strict=True
+    ):
+        for alpha, (seconds, goals) in points.items():
+            alone = alpha == "unassisted"
+            panel.plot(goals, seconds, "s", color=ORANGE, ms=5, mfc="none" if alone else ORANGE, alpha=0.9)
+        for row in ours.get(name, []):
+            x, y = _point(row)
+            across, upward = (_around(row[quantity]) for quantity in ("goals_per_minute", "hold_time"))
+            fill = "none" if row["helper"] == "alone" else BLUE
+            panel.errorbar(x, y, upward, across, color=BLUE, fmt="o", ms=5, mfc=fill, lw=0.8)
+        panel.set_title(name)
+        panel.set_yscale("log")
+        panel.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        panel.set_xlabel("goals")
+        panel.grid(alpha=0.15, color=INK)
+    figure.axes[0].set_ylabel("seconds held per drop")
+    return _svg(figure)
+
+
 def learning(curves: list[Curve]) -> str:
     """Small panels beside each other, one for each curve."""
     figure = _figure(3.3 * len(curves), 2.4)

@@ -98,6 +98,30 @@ def test_a_smaller_cap_is_never_left_and_is_filled_evenly():
     np.testing.assert_allclose(still.gravity, np.tile(worlds.PALM_UP, (COUNT, 1)), atol=1e-5)
 
 
+def test_gravity_stays_in_a_band_and_a_wrist_at_speed_turns_at_that_speed():
+    band = RandomizationConfig(gravity_least_angle=1.0, gravity_angle=2.0, gravity_walk=0.3)
+    angle = lambda world: np.arccos(np.asarray(world.gravity @ jnp.array(worlds.PALM_UP)) / worlds.STANDARD_GRAVITY**2)
+
+    def after(config, steps):
+        start = jax.vmap(lambda key: sample_world(key, BOX, config))(jax.random.split(jax.random.PRNGKey(8), 500))
+        step = lambda world, key: (
+            jax.vmap(lambda k, w: move_world(k, w, config))(jax.random.split(key, 500), world),
+            None,
+        )
+        moved = jax.lax.scan(step, start, jax.random.split(jax.random.PRNGKey(9), steps))[0]
+        return start, moved
+
+    for world in jax.jit(lambda: after(band, 20))():
+        assert 1.0 - 1e-3 <= angle(world).min() < 1.1 and 1.9 < angle(world).max() <= 2.0 + 1e-3
+    turning = RandomizationConfig(gravity_walk=0.0, wrist_speed=0.5)
+    start, moved = jax.jit(lambda: after(turning, 10))()  # 1 s
+    np.testing.assert_allclose(jnp.linalg.norm(start.turn, axis=1), 0.5, rtol=1e-5)
+    axis = start.turn / 0.5
+    across = lambda world: world.gravity - jnp.sum(world.gravity * axis, axis=1, keepdims=True) * axis
+    cosine = jnp.sum(across(start) * across(moved), 1) / jnp.sum(across(start) ** 2, 1)
+    np.testing.assert_allclose(np.median(np.arccos(np.clip(cosine, -1, 1))), 0.5, rtol=1e-3)
+
+
 def test_pushes_arrive_now_and_then_in_proportion_to_the_mass_and_fade(drawn, move):
     old = drawn.replace(push=jnp.ones((COUNT, 3)))
     push = np.asarray(move(jax.random.split(jax.random.PRNGKey(3), COUNT), old).push)
@@ -118,6 +142,7 @@ def test_nothing_else_of_a_world_changes_in_an_episode(drawn, move):
     ({"mass": (0.0, 0.1)}, r"randomization.mass must lie in order within 1e-06 .. .*, got \(0.0, 0.1\)"),
     ({"size": (1.1, 0.9)}, r"randomization.size .* got \(1.1, 0.9\)"),
     ({"gravity_angle": float("nan")}, "randomization.gravity_angle .* got nan"),
+    ({"gravity_angle": 0.5, "gravity_least_angle": 0.6}, "gravity_least_angle is 0.6, more than gravity_angle, 0.5"),
     ({"push_probability": 1.5}, r"randomization.push_probability must lie in order within 0.0 .. 1.0, got 1.5"),
 ])  # fmt: skip
 def test_ranges_no_world_can_be_drawn_from_are_named(changes, message):

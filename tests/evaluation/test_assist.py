@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from evaluation_records import record
 from fake_env import FakeEnv
 
 from dexgen_jax.controller.listening import ListeningConfig
-from dexgen_jax.evaluation import assist, operators
+from dexgen_jax.evaluation import assist, helpers, operators
 
 STEPS, ENVS = 40, 6
 
@@ -18,7 +19,7 @@ def _push(obs, key):
 
 
 # Holds the hand still for the first `strength` ticks after a reset, then passes the command on.
-PATIENT = assist.Helper(
+PATIENT = helpers.Helper(
     reset=lambda q, target: jnp.zeros((), jnp.int32),
     act=lambda ticks, q, target, command, strength, key: (jnp.where(ticks < strength, target, command), ticks + 1),
 )
@@ -26,8 +27,8 @@ PATIENT = assist.Helper(
 
 @functools.cache
 def _simulate(operator: str, helped: bool = False, alpha: float = 0.0, seed: int = 0):
-    tally, trace = _program(helped)(operators.parse(operator), jnp.float32(alpha), jax.random.PRNGKey(seed))
-    return jax.tree.map(np.asarray, (tally, trace))
+    found, trace = _program(helped)(operators.parse(operator), jnp.float32(alpha), jax.random.PRNGKey(seed))
+    return jax.tree.map(np.asarray, (found, trace))
 
 
 @functools.cache
@@ -40,31 +41,32 @@ def _program(helped: bool):
 
 
 def test_every_drop_and_goal_is_counted_once():
-    tally, trace = _simulate("clean")
-    np.testing.assert_array_equal(tally.drops, 8)  # 40 actions, each 5th drops
-    np.testing.assert_array_equal(tally.goals, 0)  # the first goal would come at age 7
+    found, trace = _simulate("clean")
+    np.testing.assert_array_equal(found.drop.sum(0), 8)  # 40 actions, each 5th drops
+    np.testing.assert_array_equal(found.goal.sum(0), 0)  # the first goal would come at age 7
     np.testing.assert_array_equal(np.flatnonzero(trace.drops[:, 0]), np.arange(4, 40, 5))
     assert trace.q.shape == (STEPS, 2, 16) and trace.object["size"].shape == (STEPS, 2, 3)
 
 
 def test_a_hand_that_is_still_drops_nothing_and_goals_are_counted():
-    tally, _ = _simulate("still")
-    np.testing.assert_array_equal(tally.drops, 0)
-    np.testing.assert_array_equal(tally.goals, 40 // 7)
+    found, _ = _simulate("still")
+    np.testing.assert_array_equal(found.drop.sum(0), 0)
+    np.testing.assert_array_equal(found.goal.sum(0), 40 // 7)
 
 
 def test_a_helper_that_passes_commands_on_changes_nothing():
     alone, _ = _simulate("noisy 0.75")
     passed, _ = _simulate("noisy 0.75", helped=True)
-    assert alone.drops.sum() > 0
-    np.testing.assert_array_equal(passed.drops, alone.drops)
+    assert alone.drop.sum() > 0
+    np.testing.assert_array_equal(passed.drop, alone.drop)
+    assert passed.kept.max() < 1e-6 and passed.intervention.max() < 1e-6
 
 
 def test_the_helpers_memory_begins_anew_with_each_grasp():
-    tally, trace = _simulate("clean", helped=True, alpha=3.0)
+    found, trace = _simulate("clean", helped=True, alpha=3.0)
     # 3 still ticks, then 5 actions to the drop: rows 7, 15, 23, 31, 39. A memory that went on would drop at 7, 12, ...
     np.testing.assert_array_equal(np.flatnonzero(trace.drops[:, 1]), np.arange(7, 40, 8))
-    np.testing.assert_array_equal(tally.drops, 5)
+    np.testing.assert_array_equal(found.drop.sum(0), 5)
 
 
 def test_all_rows_begin_alike_and_runs_repeat():
@@ -76,9 +78,9 @@ def test_all_rows_begin_alike_and_runs_repeat():
     np.testing.assert_array_equal(_simulate("noisy 0.75")[1].q, alone.q)
 
 
-def test_a_row_says_what_the_tally_holds():
-    tally = assist.Tally(jnp.array([3, 1, 0, 2]), jnp.array([1, 0, 0, 1]), jnp.array([0, 0, 0, 1]))
-    row = assist.summarise("noisy 0.75", tally, 30.0, assist.CONTROLLER, strength=0.1)
+def test_a_row_says_what_was_recorded():
+    happened = record([3, 1, 0, 2], [1, 0, 0, 1], steps=300, blown_up=1)
+    row = assist.summarise("noisy 0.75", happened, helpers.CONTROLLER, strength=0.1)
     assert (row["helper"], row["strength"]) == ("controller", 0.1)
     assert (row["drops"], row["goals"], row["seconds"], row["blown_up"]) == (6, 2, 120, 1)
     assert row["hold_time"]["value"] == 20.0 and row["goals_per_minute"]["value"] == 1.0
@@ -88,8 +90,7 @@ def test_a_row_says_what_the_tally_holds():
 
 
 def _row(strength, drops, goals=(0, 0)):
-    tally = assist.Tally(jnp.array(drops), jnp.array(goals), jnp.zeros(2, jnp.int32))
-    return assist.summarise("noisy", tally, 100.0, "alone" if strength is None else "controller", strength)
+    return assist.summarise("noisy", record(drops, goals), "alone" if strength is None else "controller", strength)
 
 
 def test_the_strength_is_chosen_on_one_half_and_measured_on_the_other():
@@ -138,7 +139,7 @@ def test_no_window_goes_on_after_a_drop():
 
 
 def test_a_low_passed_wish_is_a_running_mean():
-    helper, target = assist.low_pass(share=0.5, gain=2.0), jnp.zeros(3)
+    helper, target = helpers.low_pass(share=0.5, gain=2.0), jnp.zeros(3)
     aim, mean = helper.act(helper.reset(target, target), target, target, jnp.ones(3), 0.0, None)
     np.testing.assert_allclose(aim, 1.0)  # 2 * 0.5 * 1
     np.testing.assert_allclose(helper.act(mean, target, target, jnp.ones(3), 0.0, None)[0], 1.5)  # 2 * (0.25 + 0.5)
@@ -146,9 +147,32 @@ def test_a_low_passed_wish_is_a_running_mean():
 
 def test_a_wish_is_turned_down_as_far_as_it_is_doubted():
     config, target = ListeningConfig(), jnp.zeros(3)
-    helper = assist.turn_down(config)
+    helper = helpers.turn_down(config)
     for wish, share in ((0.5 * config.action_std, 100 / 101), (3 * config.action_std, 1 / 9)):
         state, kept = helper.reset(target, target), config.persistence * (1 - share)
         for _ in range(100):
             aim, state = helper.act(state, target, target, wish * jnp.ones(3), 0.0, None)
         np.testing.assert_allclose(aim, share / (1 - kept) * wish, rtol=1e-3)  # x = kept x + share wish
+
+
+def test_what_a_row_holds_besides():
+    drop = np.zeros((50, 2), bool)
+    drop[[9, 29], 0] = True
+    happened = record([0, 0], steps=50)
+    happened = happened.replace(drop=drop, object=np.repeat([[0, 3]], 50, axis=0), goal=drop[:, ::-1])
+    details = assist.details(happened)
+    assert details["each"] == {"drops": [2, 0], "goals": [0, 2]}
+    assert details["holds"] == {"lost": [1.0, 2.0], "open": [2.0, 5.0]}  # s
+    assert details["by_object"] == {
+        "0": {"seconds": 5.0, "drops": 2, "goals": 0},
+        "3": {"seconds": 5.0, "drops": 0, "goals": 2},
+    }
+
+
+def test_intervention_command_kept_and_jerk_by_hand():
+    # The fake expert asks 0.5 action units of 0.15 rad; the patient helper makes nothing of it for 3 ticks.
+    found, _ = _simulate("clean", helped=True, alpha=3.0)
+    np.testing.assert_allclose(found.intervention[:3], 0.075, rtol=1e-5)
+    np.testing.assert_allclose(found.intervention[3:5], 0, atol=1e-6)
+    assert np.all(found.kept[:3] > 1e-3) and np.all(found.kept[3:5] < 1e-6)
+    np.testing.assert_allclose(found.jerk[:6, 0], np.array([0, 0, 0, 75, 75, 0]), atol=0.1)  # 0.075 rad / (0.1 s)^3

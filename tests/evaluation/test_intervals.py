@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from dexgen_jax.evaluation import intervals
 
@@ -70,3 +71,25 @@ def test_impossible_counts_are_named():
         intervals.rate(3, 0)
     with pytest.raises(ValueError, match="got -1 in 5 s and 2 in 6 s"):
         intervals.hold_time_ratio(-1, 5, 2, 6)
+
+
+def test_a_paired_ratio_is_of_the_same_environments():
+    hard = np.arange(1, 201) % 10  # what is hard for one is hard for the other: exactly twice as many
+    found = intervals.paired_ratio(2 * hard, hard)
+    assert (found.value, found.low, found.high) == (2.0, 2.0, 2.0)
+    rng = np.random.default_rng(0)
+    apart = intervals.paired_ratio(rng.poisson(3.0, 4000), rng.poisson(2.0, 4000))
+    exact = 1.5 * np.exp(np.array([-1, 1]) * 1.96 * np.sqrt(1 / 12000 + 1 / 8000))  # of Poisson counts
+    np.testing.assert_allclose([apart.low, apart.high], exact, rtol=0.03)
+    assert intervals.paired_ratio([3, 1], [0, 0]).value == np.inf and np.isnan(intervals.paired_ratio([0], [0]).value)
+    with pytest.raises(ValueError, match="two counts of each environment"):
+        intervals.paired_ratio([1, 2], [1])
+
+
+def test_a_paired_ratios_interval_is_scipys():
+    rng = np.random.default_rng(1)
+    above, below = rng.poisson(5.0, 60), rng.poisson(3.0, 60)
+    ratio = lambda x, y, axis: x.sum(axis) / y.sum(axis)
+    theirs = stats.bootstrap((above, below), ratio, paired=True, method="percentile", n_resamples=4000, rng=rng)
+    ours = intervals.paired_ratio(above, below)
+    np.testing.assert_allclose([ours.low, ours.high], list(theirs.confidence_interval), rtol=0.02)

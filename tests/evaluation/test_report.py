@@ -1,16 +1,15 @@
 import html.parser
 
-import jax.numpy as jnp
 import numpy as np
+from evaluation_records import record
 
 from dexgen_jax.evaluation import assist, report
 from dexgen_jax.viz import plots
 
 
 def _row(operator, strength, drops, goals=5):
-    zeros = jnp.zeros(4, jnp.int32)
-    tally = assist.Tally(zeros.at[:2].set(drops // 2), zeros.at[0].set(goals), zeros)
-    return assist.summarise(operator, tally, 100.0, "alone" if strength is None else "controller", strength)
+    happened = record([drops // 2, drops // 2, 0, 0], [goals, 0, 0, 0])
+    return assist.summarise(operator, happened, "alone" if strength is None else "controller", strength)
 
 
 ROWS = [
@@ -98,4 +97,4 @@ def test_the_table_marks_the_best_row_and_shows_every_row(tmp_path):
 
 def test_numbers_have_three_digits_and_no_exponent():
     numbers = [12345.6, 123.4, 12.34, 1.234, 0.01234, 0, None, np.inf]
-    assert [report._number(x) for x in numbers] == ["12,346", "123", "12.3", "1.23", "0.0123", "0", "∞", "∞"]
+    assert [report.number(x) for x in numbers] == ["12,346", "123", "12.3", "1.23", "0.0123", "0", "∞", "∞"]

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from evaluation_records import record
 
 from dexgen_jax import run_log
 from dexgen_jax.evaluation import assist
@@ -15,9 +16,8 @@ STILL, HELPED = ("still", "alone", None), ("noisy 0.75", "controller", 0.3)
 
 
 def _row(case, drops):
-    zeros = jnp.zeros(4, jnp.int32)
     operator, helper, strength = case
-    return assist.summarise(operator, assist.Tally(zeros.at[0].set(drops), zeros, zeros), 10.0, helper, strength)
+    return assist.summarise(operator, record([drops, 0, 0, 0], steps=100), helper, strength)
 
 
 def _trace(steps=6, environments=2):

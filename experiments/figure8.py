@@ -1,0 +1,96 @@
+"""Figure 8, settled: every operator, alone and helped in every way, on objects and wrists seen and never seen.
+
+Reproduces: figure 8 of DexterityGen (arXiv:2502.04307) with hundreds of environments a point, intervals, and the
+baselines that the paper lacks. Rows that are on disk are not simulated again.
+Command: python experiments/figure8.py --config=experiments/configs/figure8.py:laptop
+One row again, in a folder of its own: --config.run_dir=runs/again --config.splits="('train',)"
+    --config.operators="('noisy 1.5',)" --config.helpers="('alone',)"
+
+    <run_dir>/figure8/<split>/rows.jsonl   one line per finished row
+    <run_dir>/results.json, figure8.html   all of it, and the page that shows it
+"""
+
+import math
+import sys
+
+import artefacts
+import assist_rows
+import evaluation_files as files
+import launch
+from expert_files import build_env, load_expert
+from ml_collections import ConfigDict
+
+from dexgen_jax.evaluation import figure8_page, helpers, operators
+from dexgen_jax.objects import catalog
+from dexgen_jax.run_log import RunLog, atomic_write, to_json
+
+SAME = {name: (middle, middle) for name, middle in dict(  # Table III's middle, and nothing that changes
+    mass=0.14, object_friction=0.85, hand_friction=0.85, size=1.0, kp=1.0, kd=1.0,
+).items()}  # fmt: skip
+# Changes to the world of each split: fields of `RandomizationConfig`.
+SPLITS: dict[str, dict] = {
+    "train": {},
+    "held_out": {},
+    "palm_up": {"gravity_angle": math.pi / 3},
+    "sideways": {"gravity_least_angle": math.pi / 3, "gravity_angle": 2 * math.pi / 3},
+    "palm_down": {"gravity_least_angle": 2 * math.pi / 3},
+    "wrist_still": {"gravity_walk": 0.0},
+    "wrist_half": {"gravity_walk": 0.0, "wrist_speed": 0.5},
+    "wrist_one": {"gravity_walk": 0.0, "wrist_speed": 1.0},
+    "nominal": {**SAME, "push_probability": 0.0, "start_joints": 0.0},
+    "slippery": {"object_friction": (0.3, 0.3), "hand_friction": (0.3, 0.3)},  # nobody trained on it
+}
+MAIN = ("train", "held_out")  # splits in which every helper and every operator is tried
+SHORT = (helpers.ALONE, helpers.TURNED_DOWN, helpers.CONTROLLER)
+
+
+def run(config: ConfigDict, log: RunLog) -> dict:
+    """Simulates what is not on disk yet, split by split, and writes results and page after each."""
+    check(config)
+    controller = artefacts.controller(config, settings=files.settings(config))
+    found: dict[str, list] = {}
+    for split in config.splits:
+        place = ConfigDict({**config.to_dict(), "env": {**config.env.to_dict(), "randomization": SPLITS[split]}})
+        place.objects = config.held_out if split == "held_out" else config.objects
+        env = build_env(load_expert(place)[1])
+        rows = assist_rows.simulate(place, log, cases(config, split), env, controller, log.folder / split)
+        found[split] = [row | {"split": split} for row in rows.values()]
+        publish(config, log, found)
+    return {"page": log.run_dir / "figure8.html", "rows": sum(map(len, found.values()))}
+
+
+def cases(config: ConfigDict, split: str) -> list[files.Case]:
+    """The rows of a split."""
+    everybody = (*config.operators, *(config.own_operators if split in MAIN else ()))
+    here = [name for name in config.helpers if split in MAIN or name in SHORT]
+    if config.dataset == "none":
+        here = [name for name in here if name not in (helpers.NEAREST, helpers.CLONED)]
+    with_strength = [
+        (name, strength) for name in here for strength in (config.strengths if name in helpers.LEARNED else (None,))
+    ]
+    return [(operator, *case) for operator in everybody for case in with_strength]
+
+
+def publish(config: ConfigDict, log: RunLog, found: dict[str, list]) -> None:
+    """Writes results.json and the page from the rows there are."""
+    listings = files.listings(log.run_dir, ("figure8",))
+    names = {split: catalog.names(config.held_out if split == "held_out" else config.objects) for split in found}
+    results = {"seed": config.seed, "objects": names, "rows": found, "listings": listings, "command": sys.argv}
+    atomic_write(log.run_dir / "results.json", to_json(results) + "\n")
+    atomic_write(log.run_dir / "figure8.html", figure8_page.page(results))
+
+
+def check(config: ConfigDict) -> None:
+    """Refuses settings that would fail only after minutes."""
+    files.settings(config)
+    known = (*helpers.PLAIN, *helpers.LEARNED)
+    for setting, names, there in (("splits", config.splits, tuple(SPLITS)), ("helpers", config.helpers, known)):
+        for name in names:
+            if name not in there:
+                raise ValueError(f"config.{setting} has {name!r}; there are: {', '.join(there)}")
+    for name in (*config.operators, *config.own_operators):
+        operators.parse(name, artefacts.hand(config))
+
+
+if __name__ == "__main__":
+    launch.main(run, again=True)

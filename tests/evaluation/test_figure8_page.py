@@ -1,0 +1,61 @@
+"""The page of figure 8 says what results.json says."""
+
+import json
+import re
+
+import numpy as np
+from evaluation_records import record
+
+from dexgen_jax import run_log
+from dexgen_jax.evaluation import assist, figure8_page, helpers, intervals
+from dexgen_jax.viz import plots
+
+
+def _row(operator, helper, drops, goals):
+    happened = record(drops, goals)
+    strength = 1.0 if helper in helpers.LEARNED else None
+    return assist.summarise(operator, happened, helper, strength) | assist.details(happened)
+
+
+def _results():
+    rng = np.random.default_rng(0)
+    rows = []
+    for operator in ("noisy 1.5", "misled 0.5", "clean"):
+        for helper, rate in ((helpers.ALONE, 4.0), (helpers.TURNED_DOWN, 2.0), (helpers.CONTROLLER, 1.0)):
+            rows.append(_row(operator, helper, rng.poisson(rate, 16), rng.poisson(3.0, 16)))
+    found = {split: [row | {"split": split} for row in rows] for split in ("train", "held_out", "slippery")}
+    return json.loads(run_log.to_json({"rows": found, "listings": {"settings": "a < b"}}))
+
+
+def test_the_pages_numbers_are_those_of_the_results():
+    results = _results()
+    page = figure8_page.page(results)
+    assert page.count("<h2>All rows") == 3 and "Beside the paper" in page and "a &lt; b" in page
+    table = page[page.index("<h2>All rows: train") :]
+    for row in results["rows"]["train"]:
+        cells = f"<td>{row['drops']}<td>"
+        assert cells in table
+        number = f"{row['hold_time']['value']:.3g}".split("e")[0]
+        assert re.sub(r"[,]", "", table).count(number[:4]) >= 1
+    ratio = figure8_page.compare(results["rows"]["train"])["noisy 1.5"]
+    alone, helped = (results["rows"]["train"][i]["each"] for i in (0, 2))
+    assert ratio["hold"]["value"] == sum(alone["drops"]) / sum(helped["drops"])
+    assert ratio["goals"]["value"] == sum(helped["goals"]) / sum(alone["goals"])
+    assert ratio["hold"]["low"] == intervals.paired_ratio(alone["drops"], helped["drops"]).low
+    assert f"{ratio['hold']['value']:.3g}"[:3] in figure8_page.sentence("noisy 1.5", ratio)
+
+
+def test_rows_without_a_drop_or_a_goal_are_shown_too():
+    for drops in (0, 1):
+        rows = [_row("noisy 1.5", helper, [drops, 0], [0, 0]) for helper in (helpers.ALONE, helpers.CONTROLLER)]
+        page = figure8_page.page({"rows": {"train": rows}, "listings": {}})
+        assert page.count("<tr>") == 3
+
+
+def test_survival_by_hand():
+    # Lost at 1 s (of 4 held), one seen until 2 s, lost at 3 s (of 2 held), one open at 5 s.
+    times, share = plots.kaplan_meier(np.array([1.0, 3.0]), np.array([2.0, 5.0]))
+    np.testing.assert_array_equal(times, [0, 1, 3, 5])
+    np.testing.assert_allclose(share, [1, 0.75, 0.375, 0.375])
+    times, share = plots.kaplan_meier(np.array([]), np.array([4.0]))  # nothing was lost
+    np.testing.assert_array_equal([times, share], [[0, 4], [1, 1]])
