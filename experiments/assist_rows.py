@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import artefacts
 import dataset_files
@@ -77,12 +78,12 @@ def policy(config: ConfigDict, style: str, act: Callable) -> Callable:
     return lambda obs, key: other.act({"state": obs["state"][..., :seen]})
 
 
-def helper_named(name: str, config: ConfigDict, controller: Controller, learned) -> helpers.Helper | None:
+def helper_named(name: str, config: ConfigDict, controller: Controller, learned: Any) -> helpers.Helper | None:
     """The helper that a name of `helpers` stands for; `learned` is what `learned_from` gave for it."""
     model, settings = controller.model, controller.settings
     mode = model.mode_index(config.mode)
     of_32 = functools.partial(helpers.controlled, settings=files.settings(config, candidates=32))
-    return {
+    kinds: dict[str, Callable[[], helpers.Helper | None]] = {
         helpers.ALONE: lambda: None,
         helpers.CLIPPED: helpers.clip,
         helpers.LOW_PASSED: helpers.low_pass,
@@ -92,10 +93,11 @@ def helper_named(name: str, config: ConfigDict, controller: Controller, learned)
         helpers.OF_32: lambda: of_32(model, learned, mode),
         helpers.NEAREST: lambda: helpers.imitator(model, learned[0], settings, helpers.nearest(*learned[1])),
         helpers.CLONED: lambda: helpers.imitator(model, learned[0], settings, cloning.policy(model, learned[1])),
-    }[name]()
+    }
+    return kinds[name]()
 
 
-def learned_from(name: str, config: ConfigDict, controller: Controller, folder: Path):
+def learned_from(name: str, config: ConfigDict, controller: Controller, folder: Path) -> Any:
     """The controller's weights, for those that use more with that: recorded moments, or what was cloned from them."""
     weights = controller.weights
     if name == helpers.NEAREST:
