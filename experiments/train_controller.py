@@ -52,14 +52,15 @@ def run(config: ConfigDict, log: RunLog) -> dict:
                 checkpoints.save(step, state)
     windows = int(jnp.sum(data.feed.at((recipe.steps - 1) // config.steps_per_call).count))  # of all processes
     sizes = {"windows": windows, "streamed": not data.feed.resident, "steps": recipe.steps}
-    return present(config, log, model, recipe, jax.device_get(state), data, sizes, key_test) if log.writes else {}
+    return present(config, log, model, jax.device_get(state), data, sizes, key_test) if log.writes else {}
 
 
 def present(
-    config: ConfigDict, log: RunLog, model: Model, recipe: training.TrainingConfig, state: training.TrainState,
+    config: ConfigDict, log: RunLog, model: Model, state: training.TrainState,
     data: training_data.TrainingData, sizes: dict, key: jax.Array,
 ) -> dict:  # fmt: skip
     """Saves what was trained, on one device, and measures it on windows it has not seen."""
+    recipe = training.TrainingConfig(**config.recipe)
     held_out, statistics = data.held_out(), jax.tree.map(jnp.asarray, jax.device_get(data.statistics))
     weights = jax.tree.map(jnp.asarray, state.weights(statistics))
     measure = jax.jit(functools.partial(training.held_out_metrics, model, recipe, count=config.held_out_windows))

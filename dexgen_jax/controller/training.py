@@ -78,7 +78,7 @@ def draw(
 ) -> windows.Window:
     """Draws `batch` windows as the networks see them: of the model's lengths, with the recipe's disturbed readings."""
     lengths, noise = (model.history, model.horizon), (recipe.reading_noise, recipe.reading_offset)
-    return windows.draw(model.hand, recording, key, batch, *lengths, *noise)
+    return windows.draw(model.hand, recording, key, batch, *lengths, noise)
 
 
 def window_loss(

@@ -102,19 +102,19 @@ def cut(
 
 def draw(
     hand: Hand, recording: Recording, key: jax.Array, batch: int, history: int, horizon: int,
-    reading_noise: float = 0.0, reading_offset: float = 0.0,
+    noise: tuple[float, float] = (0.0, 0.0),
 ) -> Window:  # fmt: skip
     """Cuts `batch` windows drawn with replacement.
 
-    Joint readings are disturbed with standard deviations [rad] `reading_noise`, anew in every row, and
-    `reading_offset`, the same in all rows of a window.
+    Joint readings are disturbed: `noise` has the standard deviations [rad] of what is new in every row, and of what is
+    the same in all rows of a window.
     """
     key_rows, key_noise, key_offset = jax.random.split(key, 3)
     joints = recording.q.shape[-1]
     chosen = recording.index[jax.random.randint(key_rows, (batch,), 0, recording.count)]
-    noise = reading_noise * jax.random.normal(key_noise, (batch, history, joints))
-    noise += reading_offset * jax.random.normal(key_offset, (batch, 1, joints))
-    return jax.vmap(lambda at, shake: cut(hand, recording, at, history, horizon, shake))(chosen, noise)
+    shakes = noise[0] * jax.random.normal(key_noise, (batch, history, joints))
+    shakes += noise[1] * jax.random.normal(key_offset, (batch, 1, joints))
+    return jax.vmap(lambda at, shake: cut(hand, recording, at, history, horizon, shake))(chosen, shakes)
 
 
 def valid_index(flags: np.ndarray, history: int, horizon: int, drop_rows: int) -> np.ndarray:

@@ -67,12 +67,11 @@ def simulate(
     num_traced: int,
     helper: Helper | None = None,
     strength: jax.Array | float = 0.0,
-    sensor: str = "reading",
 ) -> tuple[Record, Trace]:
     """Runs one row: `operator` spoils `policy` (batched) in `num_envs` environments for `steps` control steps.
 
     With `helper` the operator's action only commands: joint targets as they would become, which the helper turns into
-    the joint targets that are set, listening with `strength` (unitless). Both read the joints as `info[sensor]`.
+    the joint targets that are set, listening with `strength` (unitless). Both read the joints with the sensors' noise.
     """
     key_start, key_steps = jax.random.split(key)
     scale, lower, upper = env.config.action_scale, env.hand.lower, env.hand.upper
@@ -83,14 +82,14 @@ def simulate(
 
     def assisted(memory: Any, state: State, wish: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
         assert helper is not None
-        q, target = state.info[sensor], state.info["target"]
+        q, target = state.info["reading"], state.info["target"]
         command = target + change(target, wish)
         aim, memory = helper.act(memory, q, target, command, strength, key)
         chex.assert_equal_shape([aim, target])
         return (aim - target) / scale, memory
 
     def begin(state: State) -> tuple[Memory, Any, jax.Array]:
-        helped = helper.reset(state.info[sensor], state.info["target"]) if helper else ()
+        helped = helper.reset(state.info["reading"], state.info["target"]) if helper else ()
         return operator.reset(env.hand), helped, jnp.zeros((3, env.action_size))
 
     def step_one(state: State, memory: tuple, wanted: jax.Array, key: jax.Array) -> tuple:

@@ -17,7 +17,7 @@ from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 
 WIDTH, BLOCKS = 424, 3  # 1.2 million parameters
-READING_NOISE, READING_OFFSET = 0.025, 0.005  # rad, as the controller's training has them
+NOISE = (0.025, 0.005)  # rad, as the controller's training has them
 STEPS_PER_CALL = 100
 
 
@@ -44,8 +44,7 @@ def learn(
     def some_steps(carry: tuple, first: jax.Array) -> tuple[tuple, jax.Array]:
         def step(i: jax.Array, carry: tuple) -> tuple:
             (parameters, state), total = carry
-            noise = (READING_NOISE, READING_OFFSET)
-            drawn = windows.draw(model.hand, recording, jax.random.fold_in(key, first + i), batch, *lengths, *noise)
+            drawn = windows.draw(model.hand, recording, jax.random.fold_in(key, first + i), batch, *lengths, NOISE)
             value, gradient = jax.value_and_grad(loss)(parameters, drawn)
             update, state = optimizer.update(gradient, state, parameters)
             return (optax.apply_updates(parameters, update), state), total + value
