@@ -12,17 +12,20 @@ DOCS := $(VENV)/.docs
 VIEWER := $(VENV)/.viewer
 DEMO_CONFIG := experiments/configs/pipeline.py:laptop
 
-.PHONY: help demo view test lint docs lock clean
+.PHONY: help demo view figure8 test lint docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || grep '## ' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || grep '## ' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## the whole chain on this machine, then runs/demo/report.html (again: continues where it stopped)
 	$(PY) experiments/pipeline.py --config=$(DEMO_CONFIG) --config.run_dir=runs/demo $(ARGS)
 
 view: $(VIEWER)  ## the hand in the browser: shake it, help it, take over (http://127.0.0.1:8080)
 	$(PY) experiments/view.py $(ARGS)
+
+figure8: $(INSTALLED)  ## the paper's figure 8 with the shipped controller: hours, row by row (again: continues)
+	$(PY) experiments/figure8.py --config=experiments/configs/figure8.py:laptop $(ARGS)
 
 test: lint  ## linter, types and the default test suite
 	$(PY) -m pytest -n $(strip $(WORKERS)) --dist loadfile --no-loadscope-reorder $(ARGS)
