@@ -50,7 +50,12 @@ def describe(dataset: store.Dataset, drop_seconds: float, modes: Sequence[str]) 
 
 
 def _shares(names: Sequence[str], counts: np.ndarray) -> dict[str, float]:
-    return {name: count / counts.sum() for name, count in zip(names, counts.tolist(), strict=True) if count}
+    """The share of each name; one that several tasks have, each under a number of its own, counts once."""
+    shares: dict[str, float] = {}
+    for name, count in zip(names, counts.tolist(), strict=True):
+        if count:
+            shares[name] = shares.get(name, 0.0) + count / counts.sum()
+    return shares
 
 
 def _sizes(dataset: store.Dataset, rows: int) -> dict[str, float | None]:

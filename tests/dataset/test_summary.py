@@ -1,0 +1,41 @@
+"""What is said of a dataset, on one that was made up."""
+
+import numpy as np
+import pytest
+
+from dexgen_jax.dataset import store, summary
+from dexgen_jax.hand import allegro
+
+HAND, LAYOUT = allegro.load(), store.Layout(blocks=2, streams=2, rows=10)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Block 0 of one task with a cube and a rod, block 1 of another with a rod of its own number."""
+    folder = tmp_path_factory.mktemp("summary")
+    writer = store.create(
+        folder, HAND, LAYOUT, {"control_hz": 10.0, "objects": ["cube_55", "rod_30_150", "rod_30_150"]}
+    )
+    for block, numbers in enumerate(([0, 1], [2, 2])):
+        columns = {
+            name: np.zeros((2, 10, *column.shape), column.dtype) for name, column in store.columns(HAND).items()
+        }  # fmt: skip
+        columns["privileged/object_index"][:] = np.array(numbers)[:, None]
+        columns["mode"][:] = block
+        columns["flags"][0, 4] = store.DROP
+        columns["flags"][0, 5] = store.FIRST
+        writer.write(block, columns)
+    return store.open_dataset(folder, HAND)
+
+
+def test_shares_of_modes_and_objects_add_up_whatever_tasks_they_are_of(dataset):
+    found = summary.describe(dataset, 0.2, ("default", "other", "none"))
+    assert found["objects"] == {"cube_55": 0.25, "rod_30_150": 0.75}
+    assert found["modes"] == {"default": 0.5, "other": 0.5}
+
+
+def test_rows_drops_and_time(dataset):
+    found = summary.describe(dataset, 0.2, ("default", "other"))
+    assert (found["transitions"], found["drops"], found["goals"]) == (40, 2, 0)
+    assert found["hours"] == pytest.approx(4 / 3600) and found["seconds_per_drop"] == 2.0
+    assert (found["blocks"], found["missing_blocks"]) == (2, 0)
