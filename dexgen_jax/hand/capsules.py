@@ -1,19 +1,21 @@
-"""Capsules in place of other shapes: of about the same cross-section, and no longer.
+"""Capsules in place of other shapes: fitted to their convex hulls, and no more of them than are needed.
 
-A shape is seen as the box about it along its own axes (MuJoCo turns a mesh to its principal ones). A box that is about
-as thick as wide becomes one capsule along it, of the cross-section of the ellipse in it; a plate becomes a row of
-capsules as thick as it is.
+A shape that is about as thick as wide becomes the capsule that its surface is nearest to in the mean square; a plate
+becomes a row of capsules as thick as it is, a thin one of thicker ones. Of a body of many shapes, capsules that others
+stand in for are left out.
 """
 
 import dataclasses
 
 import mujoco
 import numpy as np
+from scipy.optimize import least_squares
 
-_SPHERE, _CAPSULE, _ELLIPSOID, _CYLINDER, _BOX, _MESH = KINDS = tuple(
-    int(getattr(mujoco.mjtGeom, f"mjGEOM_{name}")) for name in "SPHERE CAPSULE ELLIPSOID CYLINDER BOX MESH".split()
-)
+from dexgen_jax.hand import hulls
+
 _PLATE = 1.5  # times as wide as thick
+_THINNEST = 6e-3  # m, the least radius, if a plate is as wide: the row of a sheet of 1 mm would be a hundred slivers
+_SPARED = 4e-3  # m, how much farther outside of the capsules a surface may come to lie where one is left out
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,35 +36,66 @@ class Capsule:
             mujoco.mju_rotVecQuat(row, end - origin, turn)
         return Capsule(ends, self.radius)
 
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """How far points (n, 3) [m] are outside of its surface (n,) [m]; below 0 inside."""
+        first, axis = self.ends[0], self.ends[1] - self.ends[0]
+        along = np.clip((points - first) @ axis / max(axis @ axis, 1e-12), 0, 1)
+        return np.linalg.norm(points - first - along[:, None] * axis, axis=1) - self.radius
+
 
 def of_geom(model: mujoco.MjModel, geom: int) -> list[Capsule]:
-    """The capsules that stand for a geom of a compiled model; capsules and spheres are kept as they are."""
+    """The capsules that stand for a geom of a compiled model, in its body; capsules and spheres are kept as they are."""
     kind, size = int(model.geom_type[geom]), model.geom_size[geom]
-    middle = np.zeros(3)
-    if kind == _SPHERE:
-        found = [Capsule(np.zeros((2, 3)), float(size[0]))]
-    elif kind == _CAPSULE:
-        found = [Capsule(np.array([[0, 0, -size[1]], [0, 0, size[1]]]), float(size[0]))]
+    if kind in (hulls.SPHERE, hulls.CAPSULE):
+        reach = size[1] * (kind == hulls.CAPSULE)
+        found = [Capsule(np.array([[0, 0, -reach], [0, 0, reach]]), float(size[0]))]
     else:
-        half = np.array([size[0], size[0], size[1]]) if kind == _CYLINDER else size
-        if kind == _MESH:
-            mesh = model.geom_dataid[geom]
-            first = model.mesh_vertadr[mesh]
-            points = model.mesh_vert[first : first + model.mesh_vertnum[mesh]]
-            middle, half = 0.5 * (points.max(0) + points.min(0)), 0.5 * (points.max(0) - points.min(0))
-        found = [capsule.moved(middle) for capsule in of_box(half)]
-    return [_in_body(capsule, model.geom_pos[geom], model.geom_quat[geom]) for capsule in found]
+        found = of_hull(hulls.corners(model, geom))
+    return [Capsule(hulls.in_body(model, geom, capsule.ends), capsule.radius) for capsule in found]
+
+
+def of_hull(points: np.ndarray) -> list[Capsule]:
+    """The capsules for the convex hull of points (n, 3) [m], seen as the box about it along the axes of its frame.
+
+    MuJoCo turns the frame of a mesh to its principal axes.
+    """
+    low, high = points.min(0), points.max(0)
+    row = [capsule.moved(0.5 * (low + high)) for capsule in of_box(0.5 * (high - low))]
+    return row if len(row) > 1 else [fitted(row[0], hulls.surface(points))]
 
 
 def of_box(half: np.ndarray) -> list[Capsule]:
-    """The capsules for a box of half sizes (3,) [m] about the origin."""
+    """The capsules for a box of half sizes (3,) [m] about the origin: of the ellipse in its cross-section, no longer."""
     thin, wide, long = (float(half[i]) for i in np.argsort(half, kind="stable"))
     across, along = (np.eye(3)[i] for i in np.argsort(half, kind="stable")[1:])
+    thin = max(thin, min(_THINNEST, wide))
     plate = wide > _PLATE * thin
     radius = thin if plate else (thin * wide) ** 0.5
     reach = max(long - radius, 0.0) * along
     places = np.linspace(-(wide - thin), wide - thin, round(wide / thin) + 1) if plate else [0.0]
     return [Capsule(np.stack([at * across - reach, at * across + reach]), radius) for at in places]
+
+
+def fitted(first: Capsule, surface: np.ndarray) -> Capsule:
+    """The capsule to which a surface, points (n, 3) [m], is nearest in the mean square, sought from `first` on."""
+    of = lambda numbers: Capsule(numbers[:6].reshape(2, 3), abs(numbers[6]))
+    found = least_squares(lambda numbers: of(numbers).distance(surface), np.r_[first.ends.reshape(-1), first.radius])
+    return of(found.x)
+
+
+def needed(row: list[Capsule], surface: np.ndarray) -> list[Capsule]:
+    """The capsules of a body without those that others stand in for, small ones first.
+
+    No point of the `surface` (n, 3) [m] comes to lie more than 4 mm farther outside than it is of all of them.
+    """
+    away = np.array([capsule.distance(surface) for capsule in row])
+    limit, left = np.maximum(away.min(0), 0) + _SPARED, list(range(len(row)))
+    size = [capsule.radius**2 * (capsule.radius + np.linalg.norm(np.diff(capsule.ends, axis=0))) for capsule in row]
+    for number in np.argsort(size, kind="stable"):
+        others = [other for other in left if other != number]
+        if others and (away[others].min(0) <= limit).all():
+            left = others
+    return [row[number] for number in left]
 
 
 def box(row: list[Capsule], skin: float) -> dict[str, np.ndarray]:
@@ -71,10 +104,3 @@ def box(row: list[Capsule], skin: float) -> dict[str, np.ndarray]:
     radii = np.array([capsule.radius for capsule in row])[:, None, None]
     low, high = (ends - radii).min((0, 1)), (ends + radii).max((0, 1))
     return {"pos": 0.5 * (low + high), "size": 0.5 * (high - low) + skin}
-
-
-def _in_body(capsule: Capsule, position: np.ndarray, quat: np.ndarray) -> Capsule:
-    ends = np.zeros((2, 3))
-    for row, end in zip(ends, capsule.ends, strict=True):
-        mujoco.mju_rotVecQuat(row, end, quat)
-    return Capsule(ends + position, capsule.radius)

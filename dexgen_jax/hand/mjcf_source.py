@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import mujoco
 import numpy as np
 
-from dexgen_jax.hand import capsules
+from dexgen_jax.hand import capsules, hulls
 
 
 class Source:
@@ -89,12 +89,19 @@ class Source:
         return kp or float(gain[0]), kd or float(damping), torque_limit or float(limit)
 
     def shapes(self, body: int) -> list[capsules.Capsule]:
-        """The capsules of a body, in its frame here: of what collides, or else of what is seen."""
+        """The capsules of a body, in its frame here."""
         model = self.model
-        geoms = [g for g in range(model.ngeom) if model.geom_bodyid[g] == body and model.geom_type[g] in capsules.KINDS]
-        solid = [geom for geom in geoms if model.geom_contype[geom] or model.geom_conaffinity[geom]]
-        found = [capsule for geom in solid or geoms for capsule in capsules.of_geom(model, geom)]
+        if not (geoms := self.geoms(body)):
+            return []
+        surface = np.concatenate([hulls.in_body(model, g, hulls.surface(hulls.corners(model, g))) for g in geoms])
+        found = capsules.needed([capsule for geom in geoms for capsule in capsules.of_geom(model, geom)], surface)
         return [capsule.moved(-self.shift(body)) for capsule in found]
+
+    def geoms(self, body: int) -> list[int]:
+        """The shapes that capsules stand for: those of a body that collide, or else those that are seen."""
+        model = self.model
+        geoms = [g for g in range(model.ngeom) if model.geom_bodyid[g] == body and model.geom_type[g] in hulls.KINDS]
+        return [geom for geom in geoms if model.geom_contype[geom] or model.geom_conaffinity[geom]] or geoms
 
     def tip(self, at: str, shapes: Mapping[int, list[capsules.Capsule]]) -> tuple[int, np.ndarray, float]:
         """The body of a fingertip, its middle (3,) [m] there and its radius [m]: at a site, or in a body."""
