@@ -59,7 +59,7 @@ def simulate(
             record, trace = row(operator, learned.get(helper), jnp.float32(strength or 0), key, helper, style, share)
             files.save_trace(folder, case, trace, round(config.film.seconds * CONTROL_HZ))
             found = assist.summarise(name, record, helper, strength)
-            found |= {"following": assist.following(trace), **assist.details(record)}
+            found |= {"hand": env.hand.name, "following": assist.following(trace), **assist.details(record)}
             rows[case] = found
             files.write_rows(folder, rows)
             bar.advance(simulated, operator=name, help=helper, drops=found["drops"], goals=found["goals"])

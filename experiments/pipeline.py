@@ -10,6 +10,7 @@ import importlib
 import itertools
 from pathlib import Path
 
+import artefacts
 import jax
 import launch
 import settings
@@ -44,6 +45,8 @@ def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
     """The config of each stage to run, by script, with the pipeline's run folder, seed, hand and expert in it."""
     if not (folder := expert_folder(config)).is_dir() and config.expert != "run":
         raise FileNotFoundError(f"no expert in {folder}; train one here with --config.expert=run")
+    if config.expert != "run":
+        artefacts.expert(config)  # refuses one of another hand now, and not when grasps are grown
     stages = {}
     for script in launch.STAGES:
         if config.expert != "run" and script == "anygrasp_ppo":

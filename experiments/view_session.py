@@ -12,8 +12,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from dexgen_jax import pretrained
 from dexgen_jax.dataset import store
 from dexgen_jax.evaluation import operators
+from dexgen_jax.hand import registry
 from dexgen_jax.hand.description import Hand
 from dexgen_jax.objects import catalog
 from dexgen_jax.viz import clips
@@ -29,7 +31,8 @@ def kept(config: ConfigDict, hand: Hand) -> Shelf:
         dataset = store.open_dataset(artefacts.folder(config, "dataset"), hand)
         shelf["dataset"] = lambda stream: clips.trajectory(hand, dataset, stream)
     if config.evaluation != "none":
-        for case in files.read_rows(folder := Path(config.evaluation)):
+        for case, row in files.read_rows(folder := Path(config.evaluation)).items():
+            registry.refuse_other(f"the evaluation in {folder}", row.get("hand", pretrained.FIRST_HAND), hand.name)
             name, helper, strength = case
             shown = lambda number, case=case: clips.evaluated(hand, files.load_trace(folder, case), number)
             shelf[f"{name}, {helper if strength is None else f'helped, strength {strength:g}'}"] = shown

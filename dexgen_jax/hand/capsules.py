@@ -45,7 +45,7 @@ class Capsule:
 
 
 def of_geom(model: mujoco.MjModel, geom: int) -> list[Capsule]:
-    """The capsules that stand for a geom of a compiled model, in its body; capsules and spheres are kept as they are."""
+    """The capsules that stand for a geom of a compiled model, in its body; capsules and spheres are kept."""
     kind, size = int(model.geom_type[geom]), model.geom_size[geom]
     if kind in (hulls.SPHERE, hulls.CAPSULE):
         reach = size[1] * (kind == hulls.CAPSULE)
@@ -66,7 +66,7 @@ def of_hull(points: np.ndarray) -> list[Capsule]:
 
 
 def of_box(half: np.ndarray) -> list[Capsule]:
-    """The capsules for a box of half sizes (3,) [m] about the origin: of the ellipse in its cross-section, no longer."""
+    """The capsules for a box of half sizes (3,) [m] about the origin: as wide as the ellipse in it, and no longer."""
     thin, wide, long = (float(half[i]) for i in np.argsort(half, kind="stable"))
     across, along = (np.eye(3)[i] for i in np.argsort(half, kind="stable")[1:])
     thin = max(thin, min(_THINNEST, wide))

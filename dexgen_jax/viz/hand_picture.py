@@ -19,7 +19,7 @@ _ROOM = 0.8  # of the distance at which a ball about the hand would just be in v
 
 
 def write(path: str | Path, hand: Hand, mjcf: str | Path, palm: str) -> None:
-    """Writes the picture as a PNG; `hand` is what `from_mjcf` made of the file `mjcf`, where the palm is called `palm`."""
+    """Writes the picture as a PNG; `hand` is what `from_mjcf` made of the file `mjcf`, whose palm is called `palm`."""
     Image.fromarray(draw(hand, mujoco.MjSpec.from_file(str(mjcf)).compile(), palm)).save(path)
 
 

@@ -1,22 +1,31 @@
 """Laws: every stage refuses, before it does anything, what was made with another hand, and names both."""
 
+import contextlib
+import json
 import shutil
 import types
 
 import anygrasp_ppo
 import artefacts
+import collect_dataset
+import describe_dataset
 import evaluate_assist
 import evaluate_expert
 import expert_files
 import export_controller
+import export_dataset
 import fake_streams
+import figure8
 import grow_grasps
 import launch
 import numpy as np
+import pipeline
 import pytest
 import serve
 import teleoperate
 import train_controller
+import view
+import view_session
 from command_line import load as load_config
 from ml_collections import ConfigDict
 
@@ -59,12 +68,17 @@ def of_leap(script, run_dir, **changes) -> ConfigDict:
         (grow_grasps, {}),
         (anygrasp_ppo, {}),
         (anygrasp_ppo, {"grasps": "made up", "start_from": "expert"}),
+        (collect_dataset, {}),
+        (describe_dataset, {}),
+        (export_dataset, {}),
         (train_controller, {}),
         (evaluate_assist, {}),
         (evaluate_expert, {}),
+        (figure8, {"controller": "run"}),
         (export_controller, {"controller": "run"}),
         (serve, {"controller": "run"}),
         (teleoperate, {"grasps": "run"}),
+        (view, {"dataset": "run", "controller": "run"}),
     ],
 )
 def test_a_stage_refuses_what_is_of_another_hand(script, changes, run_dir, monkeypatch):
@@ -75,8 +89,60 @@ def test_a_stage_refuses_what_is_of_another_hand(script, changes, run_dir, monke
         loop = types.SimpleNamespace(create=lambda key: None)
         monkeypatch.setattr(anygrasp_ppo, "build_env", lambda config: env)
         monkeypatch.setattr(anygrasp_ppo.training, "on", lambda *_: loop)
+    if script is view:
+        monkeypatch.setattr(view, "check", lambda config: ("127.0.0.1", 0, None))  # needs the extra `viz`
     with pytest.raises(ValueError, match=BOTH):
         script.run(of_leap(name, run_dir, **changes), RunLog(run_dir, "test"))
+
+
+def test_each_thing_that_a_viewer_takes_is_of_its_hand(run_dir):
+    """One of them at a time; the others are LEAP's own, or not asked for."""
+    (run_dir / "rows.jsonl").write_text(json.dumps({"operator": "clean", "helper": "alone", "strength": None}) + "\n")
+    for kind, value in (("dataset", "run"), ("evaluation", str(run_dir))):
+        with pytest.raises(ValueError, match=BOTH):
+            view_session.kept(of_leap("view", run_dir, **{kind: value}), leap.load())
+    with pytest.raises(ValueError, match=BOTH):
+        view_session.build_session(of_leap("view", run_dir, controller="run"))
+    with pytest.raises(ValueError, match=BOTH):
+        artefacts.expert(of_leap("view", run_dir, expert="run"))
+
+
+def test_a_film_is_of_an_expert_of_the_hand(run_dir):
+    with pytest.raises(ValueError, match=BOTH):
+        expert_files.play(of_leap("anygrasp_ppo", run_dir, expert="run"), RunLog(run_dir, "film"))
+
+
+def test_a_chain_refuses_an_expert_of_another_hand_before_it_grows_grasps(run_dir, tmp_path):
+    config = of_leap("pipeline", tmp_path / "fresh", expert=str(run_dir / "expert"))
+    with pytest.raises(ValueError, match=BOTH):
+        pipeline.run(config, RunLog(tmp_path / "fresh", "test"))
+    assert not (tmp_path / "fresh" / "grasps").exists()
+
+
+def test_recordings_are_not_added_to_those_of_another_hand(run_dir, monkeypatch):
+    env, stage = types.SimpleNamespace(hand=leap.load()), ConfigDict({"objects": "cube_55", "env": {}})
+    monkeypatch.setattr(collect_dataset, "load_task", lambda task, config: (env, None, stage))
+    with pytest.raises(ValueError, match="holds a dataset made otherwise: its hand is allegro, now it is leap"):
+        collect_dataset.run(of_leap("collect_dataset", run_dir), RunLog(run_dir, "test"))
+
+
+def test_a_log_joins_recordings_of_its_hand_alone(run_dir, tmp_path):
+    store.create(tmp_path / "own", leap.load(), store.Layout(1, 24, 20), {"control_hz": 10.0}).write(
+        0, fake_streams.columns(24, 20)
+    )
+    config = of_leap("train_controller", run_dir, dataset=str(tmp_path / "own"), also=str(run_dir / "dataset"))
+    with pytest.raises(ValueError, match=BOTH):
+        train_controller.run(config, RunLog(run_dir, "test"))
+
+
+def test_a_client_refuses_a_server_of_another_hand(tmp_path, monkeypatch):
+    server = types.SimpleNamespace(describe=lambda: {"hand": "allegro"})
+    robot = types.SimpleNamespace(hand=leap.load(), target=np.zeros(16))
+    monkeypatch.setattr(teleoperate, "Client", lambda *_, **__: contextlib.nullcontext(server))
+    monkeypatch.setattr(teleoperate, "SimulatedHand", lambda *_: robot)
+    monkeypatch.setattr(teleoperate, "build_env", lambda config: None)
+    with pytest.raises(ValueError, match=BOTH):
+        teleoperate.run(of_leap("teleoperate", tmp_path), RunLog(tmp_path, "test"))
 
 
 def test_what_is_recorded_and_what_it_is_recorded_with_are_of_one_hand(run_dir):
