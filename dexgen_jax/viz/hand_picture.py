@@ -54,21 +54,25 @@ def in_our_frame(here: mujoco.MjModel, source: mujoco.MjModel, palm: str) -> muj
     mine, theirs = mujoco.MjData(here), mujoco.MjData(model)
     above = number
     while above:  # an arm, a wrist: nothing of it stands between the palm and the world
-        model.body_pos[above], model.body_quat[above] = 0, [1, 0, 0, 0]
-        for free in range(model.body_jntadr[above], model.body_jntadr[above] + model.body_jntnum[above]):
-            if model.jnt_type[free] == mujoco.mjtJoint.mjJNT_FREE:
-                model.qpos0[model.jnt_qposadr[free] :][:7] = [0, 0, 0, 1, 0, 0, 0]
+        _put(model, above, np.zeros(3), np.array([1.0, 0, 0, 0]))
         above = int(model.body_parentid[above])
     theirs.qpos[:] = model.qpos0
     theirs.qpos[same.qposadr[0]] = mine.qpos[0] = 0.0
     mujoco.mj_kinematics(here, mine)
     mujoco.mj_kinematics(model, theirs)
     turn = mine.xmat[joint.bodyid[0]].reshape(3, 3) @ theirs.xmat[same.bodyid[0]].reshape(3, 3).T
-    place = mine.xanchor[0] - turn @ theirs.xanchor[same.id]
     quat = np.zeros(4)
     mujoco.mju_mat2Quat(quat, turn.reshape(-1))
-    model.body_pos[number], model.body_quat[number] = place, quat
+    _put(model, number, mine.xanchor[0] - turn @ theirs.xanchor[same.id], quat)
     return model
+
+
+def _put(model: mujoco.MjModel, body: int, place: np.ndarray, quat: np.ndarray) -> None:
+    """Puts a body to a place (3,) [m] of its parent; one that floats has it as the start of its free joint."""
+    model.body_pos[body], model.body_quat[body] = place, quat
+    first = model.body_jntadr[body]
+    if model.body_jntnum[body] and model.jnt_type[first] == mujoco.mjtJoint.mjJNT_FREE:
+        model.qpos0[model.jnt_qposadr[first] :][:7] = [*place, *quat]
 
 
 def below(model: mujoco.MjModel, body: int) -> np.ndarray:
