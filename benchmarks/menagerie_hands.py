@@ -1,9 +1,9 @@
 """Can the hands of MuJoCo Menagerie be taken? Each file that is there is read by `from_mjcf`, and measured or refused.
 
-Menagerie is not part of this project: git clone https://github.com/google-deepmind/mujoco_menagerie
-Time: under a minute; with pictures two minutes more on 2 shared cores. Expected: the table of docs/hands.md, and on the
-last line one JSON object.
-Command: python benchmarks/menagerie_hands.py [--menagerie=mujoco_menagerie] [--pictures=FOLDER]
+Neither is part of this project: git clone https://github.com/google-deepmind/mujoco_menagerie, and for the ORCA hand,
+all of whose shapes are meshes, the folder that `pip download --no-deps orca_sim` unpacks to.
+Expected: the table of docs/hands.md, and on the last line one JSON object.
+Command: python benchmarks/menagerie_hands.py [--menagerie=mujoco_menagerie] [--orca=FOLDER] [--pictures=FOLDER]
 
 Kinematics: all joints and bodies at 100 random joint vectors, beside MuJoCo's own of the maker's file. Capsules:
 `short` is how far the surface of what collides lies outside of them, `over` how far they stand out of it (its meshes by
@@ -42,6 +42,12 @@ HANDS = {
     "shadow_hand/right_hand.xml": dict(palm="rh_palm", fingers={"first": "rh_ffdistal"}, out="-y"),
     "shadow_hand/left_hand.xml": dict(palm="lh_palm", fingers={"first": "lh_ffdistal"}, out="-y"),
     "robotiq_2f85/2f85.xml": dict(palm="base", fingers={"left": "left_pad"}, out="+z", along="+x"),
+}
+FINGERS = ("index", "middle", "ring", "pinky")
+ORCA = {
+    "orca_sim/scene_right.xml": dict(
+        palm="right_palm", fingers={f: f"right_{f}_ip" for f in FINGERS} | {"thumb": "right_thumb_dp"}, out="+y"
+    ),
 }
 
 
@@ -115,13 +121,17 @@ def main() -> None:
     parser.add_argument(
         "--menagerie", type=Path, default=Path("mujoco_menagerie"), help="your copy of MuJoCo Menagerie"
     )
+    parser.add_argument("--orca", type=Path, help="where the folder orca_sim lies")
     parser.add_argument("--pictures", type=Path, help="a folder for a picture of each hand that is taken")
     args = parser.parse_args()
     if not args.menagerie.is_dir():
         parser.error(f"no folder {args.menagerie}: clone MuJoCo Menagerie, and name where with --menagerie=PATH")
     found = {}
-    for name, settings in HANDS.items():
-        found[name] = tried(args.menagerie / name, settings, args.pictures)
+    files = {name: (args.menagerie / name, settings) for name, settings in HANDS.items()}
+    if args.orca:
+        files |= {name: (args.orca / name, settings) for name, settings in ORCA.items()}
+    for name, (path, settings) in files.items():
+        found[name] = tried(path, settings, args.pictures)
         print(f"{name:30} {json.dumps(found[name])}", flush=True)
     print(json.dumps({"mujoco": mujoco.__version__, "hands": found}))
 

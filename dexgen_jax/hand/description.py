@@ -76,15 +76,18 @@ def describe(
 ) -> Hand:
     """Compiles the hand once and reads off what the project needs to know of it.
 
-    The spec must hold limited hinges at their bodies' origins, one position actuator per hinge, in joint order and with
-    its joint's name, sites `<finger>_tip` and `<finger>_pip` for each finger, touch sensors, and no other collision
-    shapes than capsules and spheres. Raises ValueError naming what is missing or different.
+    The spec must hold limited hinges at their bodies' origins, with ref 0, one position actuator per hinge, in joint
+    order and with its joint's name, sites `<finger>_tip` and `<finger>_pip` for each finger, touch sensors, and no
+    other collision shapes than capsules and spheres. Raises ValueError naming what is missing or different.
     """
     model = spec().compile()
     joints = tuple(model.joint(i).name for i in range(model.njnt))
     for i, joint in enumerate(joints):
-        if model.jnt_type[i] != mujoco.mjtJoint.mjJNT_HINGE or not model.jnt_limited[i] or np.any(model.jnt_pos[i]):
-            raise ValueError(f"hand {name!r}: joint {joint!r} must be a hinge with limits at its body's origin")
+        hinge = model.jnt_type[i] == mujoco.mjtJoint.mjJNT_HINGE and model.jnt_limited[i]
+        if not hinge or np.any(model.jnt_pos[i]) or model.qpos0[model.jnt_qposadr[i]]:
+            raise ValueError(
+                f"hand {name!r}: joint {joint!r} must be a hinge with limits at its body's origin, and with ref 0"
+            )
     actuators = tuple(model.actuator(i).name for i in range(model.nu))
     if actuators != joints:
         raise ValueError(f"hand {name!r}: actuators {actuators} must carry the joints' names in order: {joints}")

@@ -110,6 +110,11 @@ def _place(source: Source, frame: tuple, body: int) -> dict[str, np.ndarray]:
     position, quat = np.zeros(3), model.body_quat[body].copy()
     mujoco.mju_rotVecQuat(position, source.shift(body), quat)
     position += model.body_pos[body] - source.shift(parent)
+    if body in source.joint_of:  # a joint may have another value than 0 where the file's bodies stand: its `ref`
+        joint = source.joint_of[body]
+        there, back = quat.copy(), np.zeros(4)
+        mujoco.mju_axisAngle2Quat(back, model.jnt_axis[joint], -model.qpos0[model.jnt_qposadr[joint]])
+        mujoco.mju_mulQuat(quat, there, back)
     if parent == source.palm:
         turn, origin = frame
         there, facing = position - origin, quat.copy()

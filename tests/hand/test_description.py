@@ -60,11 +60,12 @@ def test_actuators_in_another_order_than_the_joints_are_named():
         lambda spec: setattr(spec.joint("b_upper"), "type", mujoco.mjtJoint.mjJNT_SLIDE),
         lambda spec: setattr(spec.joint("b_upper"), "range", (0, 0)),
         lambda spec: setattr(spec.joint("b_upper"), "pos", (0.01, 0, 0)),
+        lambda spec: setattr(spec.joint("b_upper"), "ref", 0.1),
     ],
-    ids=["slide", "no limits", "off the origin"],
+    ids=["slide", "no limits", "off the origin", "not 0 at rest"],
 )
 def test_a_joint_of_another_kind_is_named(change):
-    with pytest.raises(ValueError, match="joint 'b_upper' must be a hinge with limits at its body's origin"):
+    with pytest.raises(ValueError, match="joint 'b_upper' must be a hinge with limits at its body's origin, and"):
         _describe(change)
 
 

@@ -8,7 +8,8 @@ from dexgen_jax.hand import registry
 from dexgen_jax.hand.mjcf import from_mjcf
 
 # Two fingers of three links on a palm that is turned and stands on an arm; out of the palm is -z, the fingers lie
-# along +x. Shapes of every kind, a joint off its body's origin, an actuated wrist above that is no part of the hand.
+# along +x. Shapes of every kind, a joint off its body's origin, one that is not 0 where the bodies stand, an actuated
+# wrist above that is no part of the hand.
 FINGER = """
   <body name="{f}_base" pos="0.05 {y} 0" quat="0.9 0.1 0 {turn}">
     <joint name="{f}_flex" axis="0 1 0" pos="0.004 0 0.003" range="-0.3 1.5" damping="0.02"/>
@@ -17,7 +18,7 @@ FINGER = """
       <joint name="{f}_bend" axis="0 1 0" range="-0.2 1.6" damping="0.02"/>
       <geom type="cylinder" size="0.008 0.016" pos="0.018 0 0" euler="0 90 0"/>
       <body name="{f}_last" pos="0.036 0 0">
-        <joint name="{f}_curl" axis="0 1 0" range="-0.2 1.6" damping="0.02"/>
+        <joint name="{f}_curl" axis="0 1 0" range="-0.2 1.6" damping="0.02" ref="0.3"/>
         <geom type="mesh" mesh="wedge"/>
         <body name="{f}_pad" pos="0.03 0 0">
           <geom type="sphere" size="0.009"/>
