@@ -16,7 +16,7 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
-from scipy.spatial import ConvexHull, cKDTree
+from scipy.spatial import cKDTree
 
 from dexgen_jax.hand import hulls
 from dexgen_jax.hand.capsules import Capsule
@@ -74,7 +74,7 @@ def departure(source: Source) -> dict[str, float]:
         if not (geoms := source.geoms(body)):
             continue
         points = [hulls.in_body(source.model, geom, hulls.corners(source.model, geom)) for geom in geoms]
-        planes = [ConvexHull(of).equations for of in points]
+        planes = [hulls.planes(of) for of in points]
         outside = lambda at, planes=planes: np.min([(at @ of[:, :3].T + of[:, 3]).max(1) for of in planes], axis=0)
         surface = np.concatenate([hulls.surface(of, FINE) for of in points])
         surface = surface[outside(surface) > -1e-6]  # what another shape of the body covers cannot be touched

@@ -62,7 +62,9 @@ def of_hull(points: np.ndarray) -> list[Capsule]:
     """
     low, high = points.min(0), points.max(0)
     row = [capsule.moved(0.5 * (low + high)) for capsule in of_box(0.5 * (high - low))]
-    return row if len(row) > 1 else [fitted(row[0], hulls.surface(points))]
+    if len(row) == 1:
+        return [fitted(row[0], hulls.surface(points))]
+    return [trimmed(capsule, hulls.planes(points)) for capsule in row]
 
 
 def of_box(half: np.ndarray) -> list[Capsule]:
@@ -75,6 +77,17 @@ def of_box(half: np.ndarray) -> list[Capsule]:
     reach = max(long - radius, 0.0) * along
     places = np.linspace(-(wide - thin), wide - thin, round(wide / thin) + 1) if plate else [0.0]
     return [Capsule(np.stack([at * across - reach, at * across + reach]), radius) for at in places]
+
+
+def trimmed(capsule: Capsule, planes: np.ndarray) -> Capsule:
+    """Shortened until it stands out of a hull of planes (n, 4), see `hulls.planes`, no farther than in its middle."""
+    middle, way = capsule.ends.mean(0), 0.5 * (capsule.ends[1] - capsule.ends[0])
+    out, grows = planes[:, :3] @ middle + planes[:, 3] + capsule.radius, planes[:, :3] @ way
+    room = np.maximum(out.max(), 0) - out  # at 1 the old end is reached; a plane lets one end be the closer the steeper
+    first, last = (
+        min(1.0, float((room[sign * grows > 0] / np.abs(grows[sign * grows > 0])).min(initial=1.0))) for sign in (-1, 1)
+    )
+    return Capsule(np.stack([middle - first * way, middle + last * way]), capsule.radius)
 
 
 def fitted(first: Capsule, surface: np.ndarray) -> Capsule:

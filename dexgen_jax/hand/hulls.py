@@ -45,6 +45,11 @@ def surface(points: np.ndarray, spacing: float = SPACING) -> np.ndarray:
     return triangles[at, 0] + share[:, :1] * first[at] + (share[:, 1:] - share[:, :1]) * second[at]
 
 
+def planes(points: np.ndarray) -> np.ndarray:
+    """The faces (n, 4) of the convex hull of points: a normal that points out, and minus its distance [m] from zero."""
+    return ConvexHull(points).equations
+
+
 def in_body(model: mujoco.MjModel, geom: int, points: np.ndarray) -> np.ndarray:
     """Points (n, 3) [m] of a geom's frame in that of its body."""
     turn = np.zeros(9)

@@ -61,6 +61,20 @@ def test_what_is_fitted_to_a_hull_is_nearer_than_the_box_about_it():
     assert found.distance(surface).min() > first.distance(surface).min()
 
 
+def test_a_row_over_a_plate_that_narrows_stays_within_it_by_hand():
+    # A wedge 2 cm thick and 8 cm high that narrows from 12 cm at the bottom to 4 cm at the top: the slanted side is
+    # (2, 1) / sqrt(5) in y and z. The box about it gets five capsules of 1 cm along y, the longer way.
+    plate = corners([0.01, 0.06, 0.04])
+    plate[plate[:, 2] > 0, 1] /= 3
+    row = capsules.of_hull(plate)
+    assert [c.radius for c in row] == [0.01] * 5
+    assert max(np.max(hulls.planes(plate) @ [*end, 1.0]) + 0.01 for c in row for end in c.ends) < 1e-9
+    lowest, highest = row[0], row[-1]
+    # At z = -3 cm the side is at y = 5.5 cm, and a ball of 1 cm touches it sqrt(5) / 2 cm further in.
+    np.testing.assert_allclose(np.abs(lowest.ends[:, 1]), 0.055 - 0.01 * 5**0.5 / 2, atol=1e-9)
+    np.testing.assert_allclose(np.abs(highest.ends[:, 1]), 0.025 - 0.01 * 5**0.5 / 2, atol=1e-9)
+
+
 def test_capsules_that_others_stand_in_for_are_left_out():
     inside, beside = Capsule(LONG.ends + [0.002, 0, 0], 0.006), Capsule(LONG.ends + [0.03, 0, 0], 0.006)
     row = [inside, LONG, beside]
