@@ -16,7 +16,7 @@ from dexgen_jax.hand import hulls
 _PLATE = 1.5  # times as wide as thick
 _THINNEST = 6e-3  # m, the least radius, if a plate is as wide: the row of a sheet of 1 mm would be a hundred slivers
 _INSIDE = 3.0  # times that a distance inside of a capsule counts as much as one outside
-_SPARED = 4e-3  # m, how much farther outside of the capsules a surface may come to lie where one is left out
+_SPARED = 4e-3  # m, how much farther out a surface may lie of capsules, or they of it, for there to be fewer or longer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,10 +80,12 @@ def of_box(half: np.ndarray) -> list[Capsule]:
 
 
 def trimmed(capsule: Capsule, planes: np.ndarray) -> Capsule:
-    """Shortened until it stands out of a hull of planes (n, 4), see `hulls.planes`, no farther than in its middle."""
+    """Shortened until it stands out of a hull of planes (n, 4), see `hulls.planes`, 4 mm farther than in its middle."""
     middle, way = capsule.ends.mean(0), 0.5 * (capsule.ends[1] - capsule.ends[0])
     out, grows = planes[:, :3] @ middle + planes[:, 3] + capsule.radius, planes[:, :3] @ way
-    room = np.maximum(out.max(), 0) - out  # at 1 the old end is reached; a plane lets one end be the closer the steeper
+    room = (
+        np.maximum(out.max(), 0) + _SPARED - out
+    )  # at 1 the old end is reached; a plane lets one end be the closer the steeper
     first, last = (
         min(1.0, float((room[sign * grows > 0] / np.abs(grows[sign * grows > 0])).min(initial=1.0))) for sign in (-1, 1)
     )
