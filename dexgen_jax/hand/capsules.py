@@ -83,9 +83,7 @@ def trimmed(capsule: Capsule, planes: np.ndarray) -> Capsule:
     """Shortened until it stands out of a hull of planes (n, 4), see `hulls.planes`, 4 mm farther than in its middle."""
     middle, way = capsule.ends.mean(0), 0.5 * (capsule.ends[1] - capsule.ends[0])
     out, grows = planes[:, :3] @ middle + planes[:, 3] + capsule.radius, planes[:, :3] @ way
-    room = (
-        np.maximum(out.max(), 0) + _SPARED - out
-    )  # at 1 the old end is reached; a plane lets one end be the closer the steeper
+    room = np.maximum(out.max(), 0) + _SPARED - out  # m, how much farther out of each plane the axis may come
     first, last = (
         min(1.0, float((room[sign * grows > 0] / np.abs(grows[sign * grows > 0])).min(initial=1.0))) for sign in (-1, 1)
     )
