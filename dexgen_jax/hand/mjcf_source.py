@@ -56,20 +56,32 @@ class Source:
         """Refuses joints that do not move by themselves: tendons, coupled joints, closed linkages."""
         model = self.model
         for tendon in range(model.ntendon):
-            rows = range(model.tendon_adr[tendon], model.tendon_adr[tendon] + model.tendon_num[tendon])
-            moved = [model.wrap_objid[row] for row in rows if model.wrap_type[row] == mujoco.mjtWrap.mjWRAP_JOINT]
-            for joint in [joint for joint in moved if joint in self.joints] or self.joints[:1]:
+            for joint in self._pulled(tendon)[:1]:
                 self.refuse(joint, f"is moved by tendon {model.tendon(tendon).name!r}: tendons cannot be taken")
         for row in range(model.neq):
-            kind, first = mujoco.mjtEq(int(model.eq_type[row])), int(model.eq_obj1id[row])
+            kind, first, second = (int(of[row]) for of in (model.eq_type, model.eq_obj1id, model.eq_obj2id))
             if kind == mujoco.mjtEq.mjEQ_JOINT and first in self.joints:
-                other = int(model.eq_obj2id[row])
-                to = f"to joint {self.joint_name(other)!r}" if other >= 0 else "to a value"
+                to = f"to joint {self.joint_name(second)!r}" if second >= 0 else "to a value"
                 self.refuse(first, f"is coupled {to} by an equality: joints that move together cannot be taken")
-            linked = kind in (mujoco.mjtEq.mjEQ_CONNECT, mujoco.mjtEq.mjEQ_WELD)
-            if linked and model.eq_objtype[row] == mujoco.mjtObj.mjOBJ_BODY:
-                for joint in [*self._chain(first), *self._chain(int(model.eq_obj2id[row]))][:1]:
+            if kind in (mujoco.mjtEq.mjEQ_CONNECT, mujoco.mjtEq.mjEQ_WELD):
+                if model.eq_objtype[row] == mujoco.mjtObj.mjOBJ_SITE:
+                    first, second = (int(model.site_bodyid[site]) for site in (first, second))
+                for joint in [*self._chain(first), *self._chain(second)][:1]:
                     self.refuse(joint, "is in a closed linkage (an equality of bodies): it cannot be taken")
+
+    def _pulled(self, tendon: int) -> list[int]:
+        """The joints of the hand that a tendon acts on, by itself or by the bodies it passes."""
+        model, found = self.model, list[int]()
+        first = model.tendon_adr[tendon]
+        for row in range(first, first + model.tendon_num[tendon]):
+            kind, at = int(model.wrap_type[row]), int(model.wrap_objid[row])
+            if kind == mujoco.mjtWrap.mjWRAP_JOINT:
+                found += [at] if at in self.joints else []
+            elif kind == mujoco.mjtWrap.mjWRAP_SITE:
+                found += self._chain(int(model.site_bodyid[at]))
+            elif kind in (mujoco.mjtWrap.mjWRAP_SPHERE, mujoco.mjtWrap.mjWRAP_CYLINDER):
+                found += self._chain(int(model.geom_bodyid[at]))
+        return found
 
     def servo(self, joint: int, kp: float, kd: float, torque_limit: float) -> tuple[float, float, float]:
         """P gain, D gain and torque limit of a joint's position servo; what is given and not 0 replaces the file's."""

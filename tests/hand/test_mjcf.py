@@ -125,12 +125,21 @@ def test_the_search_begins_with_fingers_that_close_out_of_the_palm(write):
 
 PULLED = "".join(f'<joint joint="left_{joint}" coef="1"/>' for joint in ("bend", "curl"))
 TENDON = f'<tendon><fixed name="pull">{PULLED}</fixed></tendon>'
+STRING = '<tendon><spatial name="string"><site site="{a}"/><site site="{b}"/></spatial></tendon>'
 
 
 @pytest.mark.parametrize(
     "changes, words",
     [
         (dict(more=TENDON), "joint 'left_bend' is moved by tendon 'pull': tendons cannot be taken"),
+        (
+            dict(more=STRING.format(a="left_point", b="right_point")),
+            "joint 'left_curl' is moved by tendon 'string': tendons cannot be taken",
+        ),
+        (
+            dict(more='<equality><connect site1="left_point" site2="right_point"/></equality>'),
+            "joint 'left_curl' is in a closed linkage",
+        ),
         (
             dict(more='<equality><joint joint1="right_curl" joint2="right_bend"/></equality>'),
             "joint 'right_curl' is coupled to joint 'right_bend' by an equality",
@@ -152,6 +161,19 @@ TENDON = f'<tendon><fixed name="pull">{PULLED}</fixed></tendon>'
 def test_what_cannot_be_taken_is_refused_by_the_name_of_its_joint(changes, words, write):
     with pytest.raises(ValueError, match=f"hand 'gripper': {words}"):
         take(write(**changes))
+
+
+def test_what_holds_an_arm_is_no_fault_of_the_hand(write):
+    spring = STRING.format(a="shoulder", b="elbow")
+    path = write(more=f'{spring}<equality><weld site1="shoulder" site2="elbow"/></equality>')
+    path.write_text(
+        path.read_text().replace(
+            '<geom type="sphere" size="0.05"/>',
+            """<geom type="sphere" size="0.05"/>
+        <site name="shoulder"/><site name="elbow" pos="0 0 0.1"/>""",
+        )
+    )
+    assert take(path).num_joints == 6
 
 
 def test_names_that_do_not_exist_say_what_does(write, tmp_path):
