@@ -20,7 +20,7 @@ from dexgen_jax.controller.controller import Controller
 from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.dataset import store, windows
 from dexgen_jax.envs.registry import Env
-from dexgen_jax.evaluation import assist, cloning, helpers, operators
+from dexgen_jax.evaluation import assist, cloning, helping, operators
 from dexgen_jax.evaluation.misled import Misled
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog
@@ -35,8 +35,8 @@ def simulate(
     """Simulates the rows of `plan` that are not in `folder` yet, and writes each there when it is done."""
     expert, _ = load_expert(config)
     steps, key = round(config.seconds * CONTROL_HZ), jax.random.PRNGKey(config.seed + 1)
-    helping = {name for _, name, _ in plan if name in helpers.LEARNED}
-    learned = {name: learned_from(name, config, controller, folder) for name in helping}
+    learning = {name for _, name, _ in plan if name in helping.LEARNED}
+    learned = {name: learned_from(name, config, controller, folder) for name in learning}
 
     @functools.partial(jax.jit, static_argnames=("helper", "style", "share"))
     def row(operator, weights, strength, key, helper, style, share):
@@ -78,21 +78,21 @@ def policy(config: ConfigDict, style: str, act: Callable) -> Callable:
     return lambda obs, key: other.act({"state": obs["state"][..., :seen]})
 
 
-def helper_named(name: str, config: ConfigDict, controller: Controller, learned: Any) -> helpers.Helper | None:
-    """The helper that a name of `helpers` stands for; `learned` is what `learned_from` gave for it."""
+def helper_named(name: str, config: ConfigDict, controller: Controller, learned: Any) -> helping.Helper | None:
+    """The helper that a name of `helping` stands for; `learned` is what `learned_from` gave for it."""
     model, settings = controller.model, controller.settings
     mode = model.mode_index(config.mode)
-    of_32 = functools.partial(helpers.controlled, settings=files.settings(config, candidates=32))
-    kinds: dict[str, Callable[[], helpers.Helper | None]] = {
-        helpers.ALONE: lambda: None,
-        helpers.CLIPPED: helpers.clip,
-        helpers.LOW_PASSED: helpers.low_pass,
-        helpers.TURNED_DOWN: lambda: helpers.turn_down(settings.listening),
-        helpers.CONTROLLER: lambda: helpers.controlled(model, learned, mode, settings),
-        helpers.AGREED: lambda: helpers.agreed(model, learned, mode, settings),
-        helpers.OF_32: lambda: of_32(model, learned, mode),
-        helpers.NEAREST: lambda: helpers.imitator(model, learned[0], settings, helpers.nearest(*learned[1])),
-        helpers.CLONED: lambda: helpers.imitator(model, learned[0], settings, cloning.policy(model, learned[1])),
+    of_32 = functools.partial(helping.controlled, settings=files.settings(config, candidates=32))
+    kinds: dict[str, Callable[[], helping.Helper | None]] = {
+        helping.ALONE: lambda: None,
+        helping.CLIPPED: helping.clip,
+        helping.LOW_PASSED: helping.low_pass,
+        helping.TURNED_DOWN: lambda: helping.turn_down(settings.listening),
+        helping.CONTROLLER: lambda: helping.controlled(model, learned, mode, settings),
+        helping.AGREED: lambda: helping.agreed(model, learned, mode, settings),
+        helping.OF_32: lambda: of_32(model, learned, mode),
+        helping.NEAREST: lambda: helping.imitator(model, learned[0], settings, helping.nearest(*learned[1])),
+        helping.CLONED: lambda: helping.imitator(model, learned[0], settings, cloning.policy(model, learned[1])),
     }
     return kinds[name]()
 
@@ -100,9 +100,9 @@ def helper_named(name: str, config: ConfigDict, controller: Controller, learned:
 def learned_from(name: str, config: ConfigDict, controller: Controller, folder: Path) -> Any:
     """The controller's weights, for those that use more with that: recorded moments, or what was cloned from them."""
     weights = controller.weights
-    if name == helpers.NEAREST:
+    if name == helping.NEAREST:
         return weights, moments(config, controller.model, weights)
-    if name == helpers.CLONED:
+    if name == helping.CLONED:
         return weights, cloned(config, controller.model, weights, folder.parent / "cloned")
     return weights
 

@@ -13,7 +13,7 @@ import launch
 from expert_files import build_env, load_expert
 from ml_collections import ConfigDict
 
-from dexgen_jax.evaluation import assist, helpers, report
+from dexgen_jax.evaluation import assist, helping, report
 from dexgen_jax.run_log import RunLog, atomic_write
 
 
@@ -41,9 +41,9 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
 def cases(config: ConfigDict) -> list[files.Case]:
     """The rows to simulate: references are only watched, operators also helped, without and with the controller."""
-    plain = [(helper, None) for helper in (helpers.ALONE, helpers.LOW_PASSED, helpers.TURNED_DOWN)]
-    helped = plain + [(helpers.CONTROLLER, strength) for strength in config.strengths]
-    watched = [(name, helpers.ALONE, None) for name in config.references if name not in config.operators]
+    plain = [(helper, None) for helper in (helping.ALONE, helping.LOW_PASSED, helping.TURNED_DOWN)]
+    helped = plain + [(helping.CONTROLLER, strength) for strength in config.strengths]
+    watched = [(name, helping.ALONE, None) for name in config.references if name not in config.operators]
     return watched + [(name, *case) for name in config.operators for case in helped]
 
 

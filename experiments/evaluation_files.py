@@ -20,7 +20,7 @@ from dexgen_jax.controller.controller import Controller, Settings
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.defaults import override
 from dexgen_jax.envs.registry import Env
-from dexgen_jax.evaluation import assist, helpers, report
+from dexgen_jax.evaluation import assist, helping, report
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.physics.scene import Scene
@@ -85,8 +85,8 @@ def _trace_path(folder: Path, case: Case) -> Path:
 def film_of(folder: Path, scene: Scene, operator: str, strength: float, look: ConfigDict) -> report.Film:
     """Films one environment with the operator alone and with help: the one with about the mean number of drops."""
     path = folder / "films" / f"{operator.replace(' ', '_')}.mp4"
-    alone = load_trace(folder, (operator, helpers.ALONE, None))
-    helped = load_trace(folder, (operator, helpers.CONTROLLER, strength))
+    alone = load_trace(folder, (operator, helping.ALONE, None))
+    helped = load_trace(folder, (operator, helping.CONTROLLER, strength))
     environment = film.typical(alone)
     shown = film.FilmConfig(look.width, look.height, seconds=look.seconds)
     both = {f"{operator}, alone": alone, f"helped, strength {strength:g}": helped}

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "dexgen_jax"
 # `viz` draws what the rooms before it made; only the report and the deployment look at its pictures.
 ORDER = "hand objects physics grasps envs experts dataset controller viz evaluation deploy".split()
-USES_VIZ = ("viz", "evaluation/report", "deploy")
+USES_VIZ = ("viz", "evaluation/report", "evaluation/figure8_page", "deploy")
 # Leaf modules. The library takes from them only how files are written and read; logs and checkpoints are passed in.
 LEAVES = {
     "run_log": {"atomic_write", "to_json"},
@@ -22,7 +22,7 @@ LEAVES = {
 HOST = (
     "__init__",
     *("grasps/library", "dataset/store", "dataset/places", "dataset/lerobot", "dataset/lerobot_import"),
-    *("evaluation/report", "deploy", "viz"),
+    *("evaluation/report", "evaluation/figure8_page", "deploy", "viz"),
     *("run_log", "checkpoints"),
 )
 HOST_MODULES = set(

@@ -14,8 +14,8 @@ import numpy as np
 from brax.envs.base import Env, State
 from flax import struct
 
-from dexgen_jax.evaluation import helpers, intervals
-from dexgen_jax.evaluation.helpers import Helper
+from dexgen_jax.evaluation import helping, intervals
+from dexgen_jax.evaluation.helping import Helper
 from dexgen_jax.evaluation.operators import Memory, Operator
 from dexgen_jax.experts import rollout
 from dexgen_jax.experts.rollout import Policy
@@ -94,17 +94,17 @@ def simulate(
 
     def step_one(state: State, memory: tuple, wanted: jax.Array, key: jax.Array) -> tuple:
         key_operator, key_helper = jax.random.split(key)
-        asking, helping, moves = memory
+        asking, helped, moves = memory
         asked, asking = operator.act(env.hand, asking, wanted, key_operator)
         action = asked
         if helper:
-            action, helping = assisted(helping, state, asked, key_helper)
+            action, helped = assisted(helped, state, asked, key_helper)
         then, reached = rollout.auto_reset_step(env, state, action)
         over = rollout.ended(reached)
         before, after = state.info["target"], reached.info["target"]
         changes = {"wanted": change(before, wanted), "asked": change(before, asked), "done": after - before}
         moves = jnp.concatenate([moves[1:], changes["done"][None]])
-        memory = jax.tree.map(lambda new, old: jnp.where(over, new, old), begin(then), (asking, helping, moves))
+        memory = jax.tree.map(lambda new, old: jnp.where(over, new, old), begin(then), (asking, helped, moves))
         apart = kinematics.keypoints(env.hand, before + changes["asked"]) - kinematics.keypoints(env.hand, after)
         record = Record(
             drop=reached.done > 0, goal=reached.metrics["success"] > 0, blown_up=reached.metrics["blown_up"] > 0,
@@ -170,10 +170,10 @@ def _window_sums(values: np.ndarray, steps: int) -> np.ndarray:
     return total[steps:] - total[: len(total) - steps]
 
 
-def summarise(name: str, record: Record, helper: str = helpers.ALONE, strength: float | None = None) -> dict[str, Any]:
+def summarise(name: str, record: Record, helper: str = helping.ALONE, strength: float | None = None) -> dict[str, Any]:
     """One row of the table, plain values, with 95% intervals.
 
-    `helper` is a name of `helpers`, and `strength` how much it listened. `halves` counts drops, goals and seconds in
+    `helper` is a name of `helping`, and `strength` how much it listened. `halves` counts drops, goals and seconds in
     the environments of even and of odd number, see `compare`.
 
     hold_time          s of all environments over the number of drops, the simulator's own included
@@ -256,7 +256,7 @@ def compare(rows: list[dict[str, Any]]) -> dict[str, Any]:
     heard) whose hold time is at least half the best. The ratios are measured in the odd ones: choosing and measuring on
     the same counts would flatter it.
     """
-    alone = next(row for row in rows if row["helper"] == helpers.ALONE)
+    alone = next(row for row in rows if row["helper"] == helping.ALONE)
     helped = [row for row in rows if row["strength"]]
     even = lambda row: row["halves"][0]
     fewest = min(even(row)["drops"] for row in helped)

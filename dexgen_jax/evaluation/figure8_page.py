@@ -6,7 +6,7 @@ Differences are of the same starts, so their intervals are of pairs: see `interv
 import dataclasses
 from typing import Any
 
-from dexgen_jax.evaluation import helpers, intervals, report
+from dexgen_jax.evaluation import helping, intervals, report
 from dexgen_jax.viz import plots
 
 # Seconds held and goals of a trial, read off figure 8 of arXiv:2502.04307. Each point is one run of 1000 s.
@@ -58,14 +58,14 @@ def page(results: dict[str, Any]) -> str:
     return report.document("Figure 8", sections)
 
 
-def compare(rows: list[dict[str, Any]], helper: str = helpers.CONTROLLER) -> dict[str, dict[str, dict[str, float]]]:
+def compare(rows: list[dict[str, Any]], helper: str = helping.CONTROLLER) -> dict[str, dict[str, dict[str, float]]]:
     """By operator: how many times as long it holds, and as many goals it reaches, helped as alone.
 
     Of the environments in pairs, with bootstrap intervals. Operators without both rows are left out.
     """
     ratios = {}
     for name, group in report.by_operator(rows).items():
-        alone, helped = (next((row for row in group if row["helper"] == who), None) for who in (helpers.ALONE, helper))
+        alone, helped = (next((row for row in group if row["helper"] == who), None) for who in (helping.ALONE, helper))
         if alone is None or helped is None:
             continue
         counts = lambda kind, one=alone, two=helped: (one["each"][kind], two["each"][kind])
@@ -93,9 +93,9 @@ def _split(split: str, rows: list[dict[str, Any]]) -> list[str]:
     helped = {
         name: [row for row in group if _shown(row)]
         for name, group in groups.items()
-        if any(row["helper"] == helpers.CONTROLLER for row in group)
+        if any(row["helper"] == helping.CONTROLLER for row in group)
     }
-    clean = next((row for row in rows if row["operator"] == "clean" and row["helper"] == helpers.ALONE), None)
+    clean = next((row for row in rows if row["operator"] == "clean" and row["helper"] == helping.ALONE), None)
     compared = compare(rows)
     parts = [f"<h2>{report.text(split)} objects</h2>"]
     parts += [f"<p class=lead>{sentence(name, ratio)}</p>" for name, ratio in compared.items()]
@@ -108,7 +108,7 @@ def _split(split: str, rows: list[dict[str, Any]]) -> list[str]:
     for quantity, what in (("hold", "seconds held per drop"), ("goals", "goals a minute")):
         by_helper = {
             who: {name: ratio[quantity] for name, ratio in compare(rows, who).items()}
-            for who in (helpers.TURNED_DOWN, helpers.CLONED, helpers.CONTROLLER)
+            for who in (helping.TURNED_DOWN, helping.CLONED, helping.CONTROLLER)
         }
         shown = {who: group for who, group in by_helper.items() if group}
         if shown:
@@ -150,7 +150,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _shown(row: dict[str, Any]) -> bool:
-    return row["helper"] in (helpers.ALONE, helpers.TURNED_DOWN, helpers.CONTROLLER)
+    return row["helper"] in (helping.ALONE, helping.TURNED_DOWN, helping.CONTROLLER)
 
 
 def _figure(drawing: str, caption: str) -> str:

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from dexgen_jax.controller.controller import Settings
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.defaults import fill
-from dexgen_jax.evaluation import helpers
+from dexgen_jax.evaluation import helping
 from dexgen_jax.grasps.library import GraphConfig
 
 PAPER = ("noisy 0.75", "noisy 1.5", "slow 0.5", "slow 1")
@@ -31,9 +31,9 @@ OWN = (
     "calm",
     "quick",
 )
-SHORT = (helpers.ALONE, helpers.TURNED_DOWN, helpers.CONTROLLER)
+SHORT = (helping.ALONE, helping.TURNED_DOWN, helping.CONTROLLER)
 WIDE = dict(
-    operators=(*PAPER, "clean"), own_operators=OWN, helpers=(*helpers.PLAIN, *helpers.LEARNED),
+    operators=(*PAPER, "clean"), own_operators=OWN, helpers=(*helping.PLAIN, *helping.LEARNED),
     splits=(
         "train", "held_out", "palm_up", "sideways", "palm_down", "wrist_still", "wrist_half", "wrist_one", "nominal",
         "slippery",

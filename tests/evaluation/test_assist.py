@@ -8,7 +8,7 @@ from evaluation_records import record
 from fake_env import FakeEnv
 
 from dexgen_jax.controller.listening import ListeningConfig
-from dexgen_jax.evaluation import assist, helpers, operators
+from dexgen_jax.evaluation import assist, helping, operators
 
 STEPS, ENVS = 40, 6
 
@@ -19,7 +19,7 @@ def _push(obs, key):
 
 
 # Holds the hand still for the first `strength` ticks after a reset, then passes the command on.
-PATIENT = helpers.Helper(
+PATIENT = helping.Helper(
     reset=lambda q, target: jnp.zeros((), jnp.int32),
     act=lambda ticks, q, target, command, strength, key: (jnp.where(ticks < strength, target, command), ticks + 1),
 )
@@ -80,7 +80,7 @@ def test_all_rows_begin_alike_and_runs_repeat():
 
 def test_a_row_says_what_was_recorded():
     happened = record([3, 1, 0, 2], [1, 0, 0, 1], steps=300, blown_up=1)
-    row = assist.summarise("noisy 0.75", happened, helpers.CONTROLLER, strength=0.1)
+    row = assist.summarise("noisy 0.75", happened, helping.CONTROLLER, strength=0.1)
     assert (row["helper"], row["strength"]) == ("controller", 0.1)
     assert (row["drops"], row["goals"], row["seconds"], row["blown_up"]) == (6, 2, 120, 1)
     assert row["hold_time"]["value"] == 20.0 and row["goals_per_minute"]["value"] == 1.0
@@ -139,7 +139,7 @@ def test_no_window_goes_on_after_a_drop():
 
 
 def test_a_low_passed_wish_is_a_running_mean():
-    helper, target = helpers.low_pass(share=0.5, gain=2.0), jnp.zeros(3)
+    helper, target = helping.low_pass(share=0.5, gain=2.0), jnp.zeros(3)
     aim, mean = helper.act(helper.reset(target, target), target, target, jnp.ones(3), 0.0, None)
     np.testing.assert_allclose(aim, 1.0)  # 2 * 0.5 * 1
     np.testing.assert_allclose(helper.act(mean, target, target, jnp.ones(3), 0.0, None)[0], 1.5)  # 2 * (0.25 + 0.5)
@@ -147,7 +147,7 @@ def test_a_low_passed_wish_is_a_running_mean():
 
 def test_a_wish_is_turned_down_as_far_as_it_is_doubted():
     config, target = ListeningConfig(), jnp.zeros(3)
-    helper = helpers.turn_down(config)
+    helper = helping.turn_down(config)
     for wish, share in ((0.5 * config.action_std, 100 / 101), (3 * config.action_std, 1 / 9)):
         state, kept = helper.reset(target, target), config.persistence * (1 - share)
         for _ in range(100):

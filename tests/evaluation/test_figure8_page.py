@@ -7,13 +7,13 @@ import numpy as np
 from evaluation_records import record
 
 from dexgen_jax import run_log
-from dexgen_jax.evaluation import assist, figure8_page, helpers, intervals
+from dexgen_jax.evaluation import assist, figure8_page, helping, intervals
 from dexgen_jax.viz import plots
 
 
 def _row(operator, helper, drops, goals):
     happened = record(drops, goals)
-    strength = 1.0 if helper in helpers.LEARNED else None
+    strength = 1.0 if helper in helping.LEARNED else None
     return assist.summarise(operator, happened, helper, strength) | assist.details(happened)
 
 
@@ -21,7 +21,7 @@ def _results():
     rng = np.random.default_rng(0)
     rows = []
     for operator in ("noisy 1.5", "misled 0.5", "clean"):
-        for helper, rate in ((helpers.ALONE, 4.0), (helpers.TURNED_DOWN, 2.0), (helpers.CONTROLLER, 1.0)):
+        for helper, rate in ((helping.ALONE, 4.0), (helping.TURNED_DOWN, 2.0), (helping.CONTROLLER, 1.0)):
             rows.append(_row(operator, helper, rng.poisson(rate, 16), rng.poisson(3.0, 16)))
     found = {split: [row | {"split": split} for row in rows] for split in ("train", "held_out", "slippery")}
     return json.loads(run_log.to_json({"rows": found, "listings": {"settings": "a < b"}}))
@@ -47,7 +47,7 @@ def test_the_pages_numbers_are_those_of_the_results():
 
 def test_rows_without_a_drop_or_a_goal_are_shown_too():
     for drops in (0, 1):
-        rows = [_row("noisy 1.5", helper, [drops, 0], [0, 0]) for helper in (helpers.ALONE, helpers.CONTROLLER)]
+        rows = [_row("noisy 1.5", helper, [drops, 0], [0, 0]) for helper in (helping.ALONE, helping.CONTROLLER)]
         page = figure8_page.page({"rows": {"train": rows}, "listings": {}})
         assert page.count("<tr>") == 3
 

@@ -8,7 +8,7 @@ import figure8
 import launch
 import pytest
 
-from dexgen_jax.evaluation import helpers
+from dexgen_jax.evaluation import helping
 
 CONFIG = Path(figure8.__file__).parent / "configs" / "figure8.py"
 
@@ -28,7 +28,7 @@ def test_the_plan_has_every_helper_where_objects_differ_and_three_elsewhere():
     config = _config("wide", dataset="somewhere")
     on_train, slippery = figure8.cases(config, "train"), figure8.cases(config, "slippery")
     assert len(on_train) == len(set(on_train)) == 15 * 9 and len(slippery) == 5 * 3
-    assert ("misled 0.5", helpers.CLONED, 1.0) in on_train and ("noisy 1.5", helpers.ALONE, None) in slippery
+    assert ("misled 0.5", helping.CLONED, 1.0) in on_train and ("noisy 1.5", helping.ALONE, None) in slippery
     without = figure8.cases(_config("wide"), "train")  # no recordings, nobody who imitates them
     assert {helper for _, helper, _ in on_train} - {helper for _, helper, _ in without} == {"cloned", "nearest motion"}
 

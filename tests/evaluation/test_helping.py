@@ -10,7 +10,7 @@ from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
-from dexgen_jax.evaluation import cloning, helpers
+from dexgen_jax.evaluation import cloning, helping
 from dexgen_jax.hand import allegro
 
 HAND = allegro.load()
@@ -31,14 +31,14 @@ def weights():
 
 
 def test_a_clipped_command_keeps_to_the_experts_speed():
-    helper = helpers.clip(most=0.1)
+    helper = helping.clip(most=0.1)
     aim, _ = helper.act(helper.reset(Q, Q), Q, Q, Q + jnp.linspace(-0.3, 0.3, 16), 1.0, None)
     np.testing.assert_allclose(aim - Q, np.clip(np.linspace(-0.3, 0.3, 16), -0.1, 0.1), atol=1e-6)
 
 
 def test_who_imitates_is_weighed_against_the_command(weights):
     own = 0.02 * jnp.ones(16)
-    helper = helpers.imitator(MODEL, weights, SETTINGS, lambda condition: own)
+    helper = helping.imitator(MODEL, weights, SETTINGS, lambda condition: own)
     act = jax.jit(lambda memory, strength: helper.act(memory, Q, Q, Q + WISH, strength, None))
     aim, _ = act(helper.reset(Q, Q), 0.0)
     np.testing.assert_allclose(aim, Q + own, atol=1e-6)  # unheard: its own
@@ -46,21 +46,21 @@ def test_who_imitates_is_weighed_against_the_command(weights):
     np.testing.assert_allclose(aim, Q + WISH, atol=1e-6)  # heard alone
     aim, memory = act(helper.reset(Q, Q), 1.0)
     assert np.all((Q + own < aim) & (aim < Q + WISH)) and np.all(memory.wish > 0)
-    far = helpers.imitator(MODEL, weights, SETTINGS, lambda condition: 2.0 * jnp.ones(16))
+    far = helping.imitator(MODEL, weights, SETTINGS, lambda condition: 2.0 * jnp.ones(16))
     aim, _ = far.act(far.reset(Q, Q), Q, Q, Q, jnp.float32(0.0), None)
     assert np.abs(aim - Q).max() <= SETTINGS.limits.max_step + 1e-6  # as the controller may
 
 
 def test_the_nearest_moment_says_what_to_do():
     conditions = jnp.stack([jnp.full((4, 60), x) for x in (-1.0, 0.0, 1.0)])
-    find = helpers.nearest(conditions, jnp.tile(jnp.arange(3.0)[:, None], 16))
+    find = helping.nearest(conditions, jnp.tile(jnp.arange(3.0)[:, None], 16))
     assert [float(find(jnp.full((4, 60), x))[0]) for x in (-3.0, 0.4, 0.6)] == [0, 1, 2]
 
 
 def test_no_motion_while_the_controller_would_do_something_else(monkeypatch):
     own = Q + 0.02
     monkeypatch.setattr(controller, "act", lambda model, weights, state, tick, settings: (own, state, None))
-    helper = helpers.agreed(MODEL, None, 0, SETTINGS, most=0.076)
+    helper = helping.agreed(MODEL, None, 0, SETTINGS, most=0.076)
     for wish, moves in ((0.05, True), (0.15, False)):
         aim, _ = helper.act(helper.reset(Q, Q), Q, Q, Q + wish, jnp.float32(1.0), jax.random.PRNGKey(0))
         np.testing.assert_allclose(aim, Q + wish if moves else Q, atol=1e-6)
@@ -83,6 +83,6 @@ def test_cloning_learns_what_was_recorded(weights):
 
 
 def test_turning_down_needs_no_controller():
-    helper = helpers.turn_down(ListeningConfig())
+    helper = helping.turn_down(ListeningConfig())
     aim, _ = helper.act(helper.reset(Q, Q), Q, Q, Q, 0.0, None)
     np.testing.assert_array_equal(aim, Q)  # who wishes nothing moves nothing
