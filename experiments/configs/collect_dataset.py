@@ -6,7 +6,7 @@ Command: python experiments/collect_dataset.py --config=experiments/configs/coll
 Measured on 2 cores:
     smoke   10 s
     laptop  1.3 min, 327,680 transitions, 9.1 hours of manipulation
-    shipped 14 min beside other work, the data of the shipped controller: 1,966,080 transitions, 55 hours
+    shipped 57 min beside other work, the data of the shipped controller: 10,485,760 transitions, 291 hours
     gpu     never run
 """
 
@@ -30,7 +30,7 @@ SIZES = {
 LAYOUT = {
     "smoke": dict(blocks=1, streams=64, rows=150),
     "laptop": dict(blocks=8, streams=128, rows=320),
-    "shipped": dict(blocks=48, streams=128, rows=320),
+    "shipped": dict(blocks=256, streams=128, rows=320),
     "gpu": dict(blocks=64, streams=8192, rows=400),
 }
 NEIGHBOURS = {"smoke": 8, "laptop": 6, "shipped": 6}  # goals to draw from; few in a sparse library

@@ -8,7 +8,7 @@ Command: python experiments/train_controller.py --config=experiments/configs/tra
 Measured on 2 cores:
     smoke   20 s
     laptop  2 min, held-out action error 0.018 rad
-    shipped the shipped controller, on the data of collect_dataset.py:shipped: 16 min beside other work; see its card
+    shipped the shipped controller, on the data of collect_dataset.py:shipped: 8 min; see its card
     gpu     never run (6,900 GPU hours in the paper)
 """
 
