@@ -23,10 +23,13 @@ _COUNTS = frozenset(
     "neighbours episode_steps hold_steps goal_steps max_clients shards writers".split()
 )
 _NOT_NEGATIVE = frozenset(
-    "threads writer pictures history drop_seconds seconds reading_noise reading_offset weight_decay noise "
+    "threads writer pictures history drop_seconds seconds ready reading_noise reading_offset weight_decay noise "
     "strengths".split()
 )
-_POSITIVE = frozenset("learning_rate critic_learning_rate target_kl clean_limit action_scale rate_hz memory_gb".split())
+_POSITIVE = frozenset(
+    "learning_rate critic_learning_rate target_kl clean_limit action_scale rate_hz memory_gb hold max_age "
+    "timeout".split()
+)
 # Settings, by script, that name what it makes.
 _MADE = {("collect_dataset", "dataset"), ("import_log", "dataset"), ("export_dataset", "folder")}
 _SHARES = frozenset("held_out noise_share ema min_share eta push_probability".split())
@@ -249,6 +252,6 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], None], ...]] = {
     "figure8": (_engine, _task_of_an_expert),
     "evaluate_assist": (_objects, _engine, _task_of_an_expert, _assistance),
     "evaluate_expert": (_engine, _task_of_an_expert, _assistance),
-    "teleoperate": (_objects, _engine, _task),
+    "teleoperate": (_objects, _engine, _task, _operators),
     "view": (_objects, _engine, _task, _operators),
 }

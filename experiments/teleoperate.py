@@ -1,51 +1,73 @@
-"""An example client: a clumsy operator teleoperates a simulated hand through the server, at a fixed rate.
+"""A person's fingertips drive the simulated hand, helped by the controller here or by a server that runs elsewhere.
 
-Reproduces: the set-up of DexterityGen (arXiv:2502.04307, section IV): a person's retargeted joints are the command and
-the controller keeps the object; the person is a slow wave of the fingers with tremor.
-Time: 20 s to compile, then `config.seconds`. Start experiments/serve.py first.
-Expected: no tick missed at 10 Hz, and hardly a drop; `--config.released=True` shows the operator without help.
+Reproduces: the set-up of DexterityGen (arXiv:2502.04307, section IV): a person's motion, retargeted, is the command,
+and the controller keeps the object. A glove or a camera's tracker sends fingertips, see docs/teleoperation.md.
+Time: compiles (under a minute on 2 free cores); calibrates, once, for half a minute; then until Ctrl-C.
+Expected: a message moves the hand's targets within 0.1 s, the time of a control step; the last line has p50 and p99.
 Command: python experiments/teleoperate.py --config=experiments/configs/teleoperate.py:laptop
+Without a device, `python experiments/send_fingertips.py` in another terminal plays one.
 """
 
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+import artefacts
+import input_device
 import launch
-import numpy as np
-from expert_files import build_env
+import stopping
+import view_session
 from ml_collections import ConfigDict
 from token_file import read_token
 
-from dexgen_jax.deploy import loop
 from dexgen_jax.deploy.client import Client
-from dexgen_jax.deploy.robot import SimulatedHand
 from dexgen_jax.hand import registry
+from dexgen_jax.hand.description import Hand
 from dexgen_jax.run_log import RunLog
+from dexgen_jax.viz import viewer
+from dexgen_jax.viz.pace import Pace, keep
+from dexgen_jax.viz.session import Session
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:
-    """Connects hand, operator and server; the result is the loop's account and how often the object was dropped."""
-    robot = SimulatedHand(build_env(config), config.seed)  # a lab puts its driver here
-    tremor = np.random.default_rng(config.seed)
-    grasp = robot.target
+    """Calibrates, then follows the device until told to stop; the result is what was waited for and what was held."""
+    hand = artefacts.hand(config)
+    if config.page:
+        viewer.require_viser()
+    with contextlib.ExitStack() as opened:
+        client = opened.enter_context(helping(config, hand)) if config.server else None
+        stream = opened.enter_context(input_device.listening(config, hand))
+        session = view_session.build_session(config, client, stream.command)
+        calibration = input_device.calibrated(config, stream, hand, log.folder)
+        if client:
+            client.timeout_s = 0.8 * session.account.period  # an answer that comes later is of no use
+        session.listeners.append(input_device.watch(session, stream))
+        stop = opened.enter_context(stopping.asked(config.seconds))
+        stream.follow(calibration)
+        print(f"following the device at {stream.address}; Ctrl-C stops", file=sys.stderr, flush=True)
+        pace = live(config, session, log, stop)
+        tallies = {kind: vars(tally) for kind, tally in session.account.tallies.items()}
+        return {"steps": pace.steps, "late_share": pace.late_share, "tallies": tallies, "device": stream.statistics()}
 
-    with Client(config.address, read_token(config), timeout_s=2.0) as client:
-        registry.refuse_other(f"the controller at {config.address}", client.describe()["hand"], robot.hand.name)
-        client.reset(robot.read_joints(), robot.target)
-        client.timeout_s = 0.8 / config.rate_hz  # an answer that comes later is of no use
-        drops = robot.drops
 
-        def decide(q: np.ndarray, target: np.ndarray) -> np.ndarray:
-            nonlocal grasp, drops
-            if robot.drops > drops:  # a fresh grasp: the past is another hand's
-                grasp, target, drops = robot.target, robot.target, robot.drops
-                client.reset(q, target)
-            phase = 2 * np.pi * robot.steps / (config.rate_hz * config.period)
-            wave = config.amplitude * np.sin(phase + np.arange(len(q)))
-            command = grasp + wave + config.tremor * tremor.standard_normal(len(q))
-            action, _ = client.act(q, target, command, strength=config.strength, released=config.released)
-            return action
+def live(config: ConfigDict, session: Session, log: RunLog, stop: Callable[[], bool]) -> Pace:
+    """Ten control steps a second until `stop()`, on a page of the viewer if the config has one."""
+    if not config.page:
+        pace = Pace(session.account.period)
+        keep(pace, session.tick, stop)
+        return pace
+    with contextlib.closing(viewer.Viewer(session, port=config.page, folder=log.folder)) as page:
+        print(f"open {page.address} in a browser", file=sys.stderr, flush=True)
+        page.serve(stop)
+        return page.pace
 
-        account = loop.run(robot, decide, robot.target, config.rate_hz, round(config.seconds * config.rate_hz))
-        client.timeout_s = 2.0
-        return {"drops": robot.drops, "loop": account.summary(), "server": client.statistics()["act"]}
+
+@contextlib.contextmanager
+def helping(config: ConfigDict, hand: Hand) -> Iterator[Client]:
+    """The controller of another process, see serve.py."""
+    with Client(config.server, read_token(config)) as client:
+        registry.refuse_other(f"the controller at {config.server}", client.describe()["hand"], hand.name)
+        yield client
 
 
 if __name__ == "__main__":

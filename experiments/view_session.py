@@ -20,7 +20,7 @@ from dexgen_jax.hand.description import Hand
 from dexgen_jax.objects import catalog
 from dexgen_jax.viz import clips
 from dexgen_jax.viz.clips import Shelf
-from dexgen_jax.viz.session import Session
+from dexgen_jax.viz.session import DEVICE, Helper, Session, Track
 from dexgen_jax.viz.simulation import Simulation
 
 
@@ -39,17 +39,18 @@ def kept(config: ConfigDict, hand: Hand) -> Shelf:
     return shelf
 
 
-def build_session(config: ConfigDict) -> Session:
-    """The session that the config describes, compiled."""
+def build_session(config: ConfigDict, helper: Helper | None = None, device: Track | None = None) -> Session:
+    """The session that the config describes, compiled; helped by its controller, or by `helper`."""
     print("compiling the simulation and the controller ...", file=sys.stderr)
-    controller = artefacts.controller(config, config.seed)
+    helper = helper or artefacts.controller(config, config.seed)
     grasps = artefacts.folder(config, "grasps")
     known = (name for name in (*catalog.TRAIN, *catalog.HELD_OUT) if (grasps / f"{name}.npz").exists())
     objects = tuple(dict.fromkeys((*catalog.names(config.objects), *known)))
     world = Simulation(artefacts.expert(config), grasps, objects, config.env.to_dict(), config.engine, config.threads)
     named = {name: spoiled(name, world.hand) for name in config.operators}
-    session = Session(world, controller, named, config.seed)
-    session.wish(operator=config.operators[0], wrist=config.wrist, help=config.help, strength=config.strength)
+    session = Session(world, helper, named, config.seed, device)
+    session.wish(operator=DEVICE if device else config.operators[0])
+    session.wish(wrist=config.wrist, help=config.help, strength=config.strength)
     session.tick()
     return session
 

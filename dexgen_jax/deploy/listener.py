@@ -33,6 +33,7 @@ class Listener:
         self.contract, self._token = contract, token
         self._answers = {"describe": self._describe, **answers, "statistics": self._statistics}
         self.latency, self.refused, self.failed = Latencies(), 0, 0
+        self.refusal = ""  # why the last message that was refused was
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         # A client whose connection broke comes back under its name before the old connection is known to be dead.
@@ -79,7 +80,7 @@ class Listener:
             ask = messages.text(message, "ask", self._answers)
             return self._reply(number, True, **self._answers[ask](client, message))
         except ValueError as error:
-            self.refused += 1
+            self.refused, self.refusal = self.refused + 1, str(error)
             reason = getattr(error, "reason", "")
             return self._reply(number, False, error=str(error), **({"reason": reason} if reason else {}))
         except Exception as error:  # a fault of ours: the others must be served on

@@ -1,6 +1,8 @@
 """When the next control step of a viewer is due: ten a second, slower if wished, never two at once to catch up."""
 
 import dataclasses
+import time
+from collections.abc import Callable
 
 
 @dataclasses.dataclass
@@ -46,3 +48,11 @@ class Pace:
     def late_share(self) -> float:
         """Late steps over all of them."""
         return self.late / self.steps if self.steps else 0.0
+
+
+def keep(pace: Pace, tick: Callable[[], None], stop: Callable[[], bool]) -> None:
+    """Calls `tick` at the pace, by the machine's clock, until `stop()`."""
+    while not stop():
+        if pace.due(time.perf_counter()):
+            tick()
+        time.sleep(min(pace.wait(time.perf_counter()), pace.period))

@@ -8,7 +8,7 @@ import numpy as np
 from dexgen_jax.viz import session as sessions
 from dexgen_jax.viz import wrist as wrists
 from dexgen_jax.viz.account import SHOWN, Account
-from dexgen_jax.viz.session import HANDLES, HELP, SLIDERS, STILL, Session
+from dexgen_jax.viz.session import DEVICE, HANDLES, HELP, SLIDERS, STILL, Session
 
 WELCOME = """**1** An expert turns the object to its ghost.
 
@@ -16,7 +16,7 @@ WELCOME = """**1** An expert turns the object to its ghost.
 
 **3** Take over: drag the blue ball at a fingertip."""
 FOLLOW_EVERY = 5  # control steps between two looks of the sliders at the joints
-_NAMES = {STILL: "nobody", SLIDERS: "me, by sliders", HANDLES: "me, by the fingertips"}
+_NAMES = {STILL: "nobody", SLIDERS: "me, by sliders", HANDLES: "me, by the fingertips", DEVICE: "me, by the device"}
 _MARK = "● "
 _DEGREES = 180 / np.pi
 _BLUE, _ORANGE, _GREEN = "#3b82f6", "#f97316", "#10a37f"

@@ -4,6 +4,7 @@ Whoever looks on says what is wished with `wish`, from any thread; `tick` lives 
 asks anybody. A hand that nobody commands keeps the joint targets in force.
 """
 
+import contextlib
 import dataclasses
 import functools
 import threading
@@ -24,11 +25,13 @@ from dexgen_jax.viz.moment import Moment
 
 HELPED, ALONE, RELEASED = HELP = ("helped", "alone", "released")
 STILL, SLIDERS, HANDLES = OWN = ("still", "sliders", "handles")  # operators of the viewer's own: nobody, or a person
+DEVICE = "device"  # an operator with a glove or a tracker, where there is one
 SHAKE = 0.4  # rad, half width of the noise on each joint's command in each step while "shake" is on
 MOST_SHAKE = 1.0  # rad
 MOST_STRENGTH = 10.0
 FALL_STEPS = 8  # control steps in which a lost object is seen to fall
 
+Track = Callable[[], np.ndarray]  # where a device wants the fingertips (tips, 3) [m]; TimeoutError if it is silent
 Operator = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # the expert's action (n,) -> an action (n,)
 
 
@@ -88,9 +91,18 @@ class Step:
 class Session:
     """One hand, one object, one operator. `moment` is what is to be seen, `before` what was seen a step ago."""
 
-    def __init__(self, world: World, helper: Helper, operators: Mapping[str, Operator], seed: int = 0):
-        """`operators` by name spoil the expert's action; the session begins with the world's first object."""
-        self.world, self.helper, self.operators = world, helper, {**dict.fromkeys(OWN), **operators}
+    def __init__(
+        self, world: World, helper: Helper, operators: Mapping[str, Operator], seed: int = 0,
+        device: Track | None = None,
+    ):  # fmt: skip
+        """`operators` by name spoil the expert's action; the session begins with the world's first object.
+
+        `device` is one more operator. While it is silent, or the helper is (TimeoutError, ConnectionResetError), the
+        hand holds its joint targets, and `holding` says why.
+        """
+        own = (*OWN, DEVICE) if device else OWN
+        self.world, self.helper, self.operators = world, helper, {**dict.fromkeys(own), **operators}
+        self.device, self.holding = device, ""
         self.hand = world.hand
         self.account = Account(HELP, 1 / CONTROL_HZ)
         self.listeners: list[Callable[[Step], None]] = []
@@ -165,19 +177,29 @@ class Session:
         self._grasps, self.falling, self._first = self._grasps + 1, 0, True
         self.moment = self.before = self.world.begin(wishes.thing, wrists.gravity(self.wrist), draw)
         self.account.begin()
-        self.helper.reset(self.moment.reading, self.moment.target)
+        self._known = False
+        with contextlib.suppress(TimeoutError):  # a helper that is silent is told when it is asked next
+            self._introduce()
         with self._lock:  # sliders and handles stand where another grasp had its fingers
             self.wishes = dataclasses.replace(self.wishes, joints=None, tips={})
             if self.wishes.operator == SLIDERS:
                 self.wishes = dataclasses.replace(self.wishes, joints=self.moment.target)
+
+    def _introduce(self) -> None:
+        self.helper.reset(self.moment.reading, self.moment.target)
+        self._known = True
 
     def _live(self, wishes: Wishes) -> None:
         self._turn(wishes)
         if self.falling:
             return self._fall(wishes)
         now, most = self.moment, self.world.max_step
-        command = self._command(wishes, now)
-        action = self._act(wishes, now, command)
+        try:
+            command = self._command(wishes, now)
+            action, self.holding = self._act(wishes, now, command), ""
+        except (TimeoutError, ConnectionResetError) as silence:
+            command = action = now.target
+            self.holding = str(silence)
         asked = np.clip(command - now.target, -most, most)
         then = self.world.step(action, wrists.gravity(self.wrist))
         made = np.clip(action - now.target, -most, most)
@@ -213,6 +235,8 @@ class Session:
             for finger, position in wishes.tips.items():
                 tips[finger] = position
             command = np.asarray(self._reach(now.target, tips))
+        elif wishes.operator == DEVICE and self.device is not None:
+            command = np.asarray(self._reach(now.target, self.device()))
         elif self.operators[wishes.operator] is not None:
             action = np.clip(self.operators[wishes.operator](now.wanted, self._hesitation), -1, 1)
             command = now.target + self.world.max_step * action
@@ -224,6 +248,8 @@ class Session:
         """The joint targets (n,) [rad] to set: this is the one place where the controller is asked."""
         if wishes.help == ALONE:
             return command
+        if not self._known:
+            self._introduce()
         how = {"strength": wishes.strength, "released": wishes.help == RELEASED}
         return self.helper.act(now.reading, now.target, command, **how)[0]
 

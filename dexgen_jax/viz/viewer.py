@@ -105,6 +105,7 @@ class Viewer:
         seconds = self.archive.recorder.seconds if self.archive else None
         words += [f"recording {seconds:.0f} s"] if seconds is not None else []
         words += ["<b style='color:#dc2626'>dropped</b>"] if session.falling else []
+        words += [f"holding: {session.holding}"] if session.holding else []
         return " · ".join(words) or "&nbsp;"
 
     def _come(self, client: Any) -> None:

@@ -4,20 +4,18 @@ import sys
 from pathlib import Path
 
 import command_line
-import fake_env
+import fake_device
 import jax
 import numpy as np
 import processes
 import pytest
 import serve
-import teleoperate
 
 from dexgen_jax.controller.controller import Controller
 from dexgen_jax.controller.model import Model, Weights
 from dexgen_jax.dataset import windows
 from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.deploy.client import Client
-from dexgen_jax.run_log import RunLog
 
 EXPERIMENTS = Path(serve.__file__).parent
 TOKEN = "a secret of some length"
@@ -71,9 +69,8 @@ def test_robots_are_served_until_the_signal_and_the_last_line_says_how(server, f
         with pytest.raises(ValueError, match="unknown mode .dance.; there is default"):
             one.act(q, q, mode="dance")
 
-    account = _teleoperate(address, secret, rate_hz=20.0, seconds=1.0)
-    assert account["loop"]["ticks"] + account["loop"]["skipped"] == 20
-    assert account["server"]["count"] >= account["loop"]["ticks"] - sum(account["loop"]["held"].values())
+    followed, sent, _ = fake_device.teleoperated(secret.parent, sent_s=0.8, server=address, token_file=str(secret))
+    assert followed["steps"] >= 1 and sent["sent_to_moved"]["count"] > 0 and followed["device"]["refused"] == 0
 
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate()
@@ -82,14 +79,6 @@ def test_robots_are_served_until_the_signal_and_the_last_line_says_how(server, f
     assert (
         result["act"]["count"] >= 6 and result["act"]["p99_ms"] > 0 and (result["refused"], result["failed"]) == (1, 0)
     )
-
-
-def _teleoperate(address, secret, **values):
-    config = command_line.load(f"{EXPERIMENTS}/configs/teleoperate.py:smoke", EXPERIMENTS)
-    config.update({"address": address, "token_file": str(secret), "run_dir": str(secret.parent), **values})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(teleoperate, "build_env", lambda config: fake_env.FakeEnv(reach=9.0, limits=True))
-        return teleoperate.run(config, RunLog(secret.parent, "teleoperate"))
 
 
 def test_a_token_that_others_can_read_is_refused(tmp_path):
@@ -106,7 +95,7 @@ def test_a_token_that_others_can_read_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("size", command_line.SIZES)
-@pytest.mark.parametrize("script", ["serve", "teleoperate", "export_controller"])
+@pytest.mark.parametrize("script", ["serve", "teleoperate", "send_fingertips", "export_controller"])
 def test_every_size_loads(script, size):
     config = command_line.load(f"{EXPERIMENTS}/configs/{script}.py:{size}", EXPERIMENTS)
     assert config.run_dir.startswith("runs/")

@@ -6,7 +6,7 @@ import pytest
 from fake_world import FakeWorld, Patient
 
 from dexgen_jax.viz import wrist
-from dexgen_jax.viz.session import ALONE, FALL_STEPS, HELP, HELPED, RELEASED, Session
+from dexgen_jax.viz.session import ALONE, DEVICE, FALL_STEPS, HELP, HELPED, RELEASED, Session
 
 OPERATORS = {
     "clean": lambda wanted, rng: wanted,
@@ -86,6 +86,64 @@ def test_whoever_lets_go_or_is_gone_leaves_the_hand_holding(session):
     where = session.moment.target
     ticks(session, 5)
     np.testing.assert_array_equal(session.moment.target, where)
+
+
+def test_a_device_is_followed_and_holds_the_hand_while_it_is_silent():
+    told = [TimeoutError("nothing yet")]
+
+    def device():
+        if isinstance(told[-1], Exception):
+            raise told[-1]
+        return told[-1]
+
+    session = Session(FakeWorld(), Patient(), {}, device=device)
+    session.wish(operator=DEVICE, help=ALONE)
+    begin, place = session.moment.target, session.tips() + [0.004, 0, 0.004]
+    ticks(session, 3)
+    np.testing.assert_array_equal(session.moment.target, begin)
+    assert session.holding == "nothing yet" and session.account.held == pytest.approx(0.3)
+    told.append(place)
+    ticks(session, 5)
+    np.testing.assert_allclose(session.tips(), place, atol=1e-3)
+    assert session.holding == ""
+    session.wish(help=HELPED)
+    told.append(TimeoutError("gone"))
+    where = session.moment.target
+    ticks(session, 3)
+    np.testing.assert_array_equal(session.moment.target, where)  # nor does the helper move it
+    with pytest.raises(ValueError, match="no operator 'device'"):
+        Session(FakeWorld(), Patient(), {}).wish(operator=DEVICE)
+
+
+@pytest.mark.parametrize("silence", [TimeoutError("no answer"), ConnectionResetError("forgotten")])
+def test_a_helper_that_is_silent_holds_the_hand_and_is_told_again_where_it_is(silence):
+    class Far(Patient):
+        silent: Exception | None = TimeoutError("no answer")
+
+        def reset(self, q, target):
+            if self.silent:
+                raise self.silent
+            super().reset(q, target)
+
+        def act(self, *asked, **how):
+            if self.silent:
+                raise self.silent
+            return super().act(*asked, **how)
+
+    far = Far()
+    session = Session(FakeWorld(), far, OPERATORS)
+    session.wish(operator="clean")
+    begin = session.moment.target
+    ticks(session, 2)
+    np.testing.assert_array_equal(session.moment.target, begin)
+    assert session.holding == "no answer" and far.resets == 0
+    far.silent = None
+    session.tick()
+    assert session.holding == "" and far.resets == 1 and np.any(session.moment.target != begin)
+    far.silent, where = silence, session.moment.target
+    session.tick()
+    np.testing.assert_array_equal(session.moment.target, where)
+    assert session.holding == str(silence)
 
 
 def test_a_lost_object_falls_a_while_and_comes_back_in_a_fresh_grasp(session):
