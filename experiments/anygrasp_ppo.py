@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import launch
 import numpy as np
+import stopping
 from expert_files import build_env, play
 from ml_collections import ConfigDict
 
@@ -41,7 +42,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     if config.start_from != "none" and not done:
         state = training.start_from(state, artefacts.expert(config, config.start_from))
     per_iteration = settings.num_envs * settings.unroll_length
-    with log.progress("training expert", config.iterations * per_iteration, "steps", done * per_iteration) as bar:
+    progress = log.progress("training expert", config.iterations * per_iteration, "steps", done * per_iteration)
+    with progress as bar, stopping.between_checkpoints() as told:
         waiting = []
         for iteration in range(done + 1, config.iterations + 1):
             state, metrics = loop.learn(state)
@@ -54,11 +56,14 @@ def run(config: ConfigDict, log: RunLog) -> dict:
                 log.write(iteration * per_iteration, means)
                 bar.advance(per_iteration * len(waiting), goals_per_minute=means["goals_per_minute"])
                 waiting = []
-            if iteration % config.checkpoint_every == 0 or iteration == config.iterations:
+            stop = told()
+            if iteration % config.checkpoint_every == 0 or iteration == config.iterations or stop:
                 checkpoints.save(iteration, state)
                 expert = present(state, actor_critic, env, config.task)
                 if log.writes:  # now already: a run can be looked at, and begun from, while it goes on
                     expert.save(folder)
+            if stop:
+                raise stopping.Terminated
     expert = present(state, actor_critic, env, config.task)
     return {"transitions": config.iterations * per_iteration, "scores": score(env, expert, config)}
 

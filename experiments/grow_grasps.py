@@ -4,6 +4,7 @@ Reproduces: the grasp sets of DexterityGen (arXiv:2502.04307, appendix B), each 
 Time: about 35 grasps a second for each free core, after a minute of compiling.
 Expected: a third to a half of the candidates hold; <run_dir>/grasps/grasps.html shows them.
 Command: python experiments/grow_grasps.py --config=experiments/configs/grow_grasps.py:laptop --config.run_dir=runs/demo
+The command may run several times at once, on several hosts of one file system: each process takes objects of its own.
 """
 
 import zlib
@@ -13,6 +14,7 @@ import artefacts
 import grasp_report
 import jax
 import launch
+import run_lock
 from ml_collections import ConfigDict
 
 from dexgen_jax.defaults import override
@@ -30,7 +32,9 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     hand, names = artefacts.hand(config), catalog.names(config.objects)
     folder, size = Path(config.run_dir) / "grasps", config.grasps_per_object
     # First, so that a file of another hand, or a damaged one, is refused before an engine is built.
-    begun = {name: library.load(folder, name, hand.name) for name in names if (folder / f"{name}.npz").exists()}
+    begun = lambda name: (folder / f"{name}.npz").exists()
+    for name in filter(begun, names):
+        library.load(folder, name, hand.name)
     objects = [catalog.load(name) for name in names]
     engine = engines.make(hand, objects, config.engine, config.threads)
     settings = override(growth.GrowthConfig(), config.growth.to_dict())
@@ -43,9 +47,9 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     versions = {name: version for name, version in launch.versions().items() if name in launch.PACKAGES}
     grown = {}
     with log.progress("growing grasps", len(names) * size, "grasps") as bar:
-        for index, name in enumerate(names):
-            provenance = {"seed": config.seed, "engine": engine.name, "versions": versions}
-            grasps = begun[name] if name in begun else growth.begin(hand, name, provenance)
+        for name in run_lock.take_turns(folder, names):
+            index, provenance = names.index(name), {"seed": config.seed, "engine": engine.name, "versions": versions}
+            grasps = library.load(folder, name, hand.name) if begun(name) else growth.begin(hand, name, provenance)
             bar.advance(min(len(grasps), size))  # grown before a restart
             # From its name: an object grows the same whatever it is grown together with.
             key = jax.random.fold_in(jax.random.PRNGKey(config.seed), zlib.crc32(name.encode()))
@@ -58,6 +62,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
                 bar.advance(min(len(grasps), size) - before, object=name)
                 log.write(batch, {f"accepted/{name}": len(grasps) - before})
             grown[name] = grasps
+    grown = {name: grown[name] for name in names}
     figures = {name: grasp_report.figures(hand, grasps) for name, grasps in grown.items()}
     atomic_write(folder / "grasps.html", grasp_report.page(engine, list(grown.values()), figures, config.pictures))
     return grasp_report.summary(figures) | {"of_object": figures}

@@ -23,6 +23,7 @@ import command_line
 import jax
 import run_lock
 import settings
+import stopping
 from absl import flags
 from ml_collections import ConfigDict
 
@@ -36,7 +37,7 @@ STAGES = {
     "train_controller": "controller",
     "evaluate_assist": "evaluation",
 }
-TOGETHER = ("dataset",)  # folders of stages that several commands may do at once, for they share the work out
+TOGETHER = ("grasps", "dataset")  # folders of stages that several commands may do at once, for they share the work out
 PER_PROCESS = ("run_dir", "writer", "writers")  # settings that may differ between commands for one folder
 FORMER = {"hand": pretrained.FIRST_HAND, "dataset": "run"}  # settings that once there was no choice of
 MAY_GROW = ("iterations", "take_new_streams")  # of a begun stage: to learn for longer, or from more, is to go on
@@ -71,9 +72,15 @@ def main(
         if play is not None and config.play:
             run, folder, continues, several = play, "play", False, False  # what was trained stays as it is
         prepare_jax()
-        refuse_several(script.stem, several)
-        settings.refuse(config, script.stem)
-        result = run_stage(run, config, folder, again, continues)
+        with stopping.terminated():  # after JAX, whose processes would listen for the signal themselves
+            refuse_several(script.stem, several)
+            settings.refuse(config, script.stem)
+            result = run_stage(run, config, folder, again, continues)
+    except stopping.Terminated:
+        print("stopped by SIGTERM; the same command continues", file=sys.stderr, flush=True)
+        if jax.process_count() > 1:  # the others would be killed by the end of the one that they meet at
+            jax.distributed.shutdown()
+        leave(stopping.REQUEUE, module)
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
         leave(130, module)

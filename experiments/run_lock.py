@@ -13,12 +13,13 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dexgen_jax import run_log
 
 LOCK_FILE = ".lock"
+_SECONDS_BETWEEN_LOOKS = 2.0
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -47,6 +48,37 @@ def hold(folder: Path, wait: bool = False) -> Iterator[None]:
         file.write(run_log.to_json(own))
         file.flush()
         yield
+
+
+def take_turns(folder: Path, names: Sequence[str]) -> Iterator[str]:
+    """Each name once, kept from other processes until the next is asked for; what another one has is waited for."""
+    waiting = list(names)
+    while waiting:
+        held = []
+        for name in waiting:
+            with _free(folder / f".{name}.lock") as mine:
+                if mine:
+                    yield name
+                else:
+                    held.append(name)
+        waiting = held
+        if waiting:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+@contextlib.contextmanager
+def _free(path: Path) -> Iterator[bool]:
+    """Whether nobody has the lock file `path`; then it is ours to the end. Without locks it always is."""
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if not isinstance(error, BlockingIOError) and error.errno not in _NO_LOCKS:
+                raise OSError(f"cannot lock {path}: {error.strerror}") from error
+            mine = not isinstance(error, BlockingIOError)
+        else:
+            mine = True
+        yield mine
 
 
 def _holder(file) -> str:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import launch
 import numpy as np
+import stopping
 import training_data
 from ml_collections import ConfigDict
 
@@ -38,7 +39,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     state = checkpoints.restore(loop.template) if done else loop.create(key_initial)
 
     step = int(state.step)
-    with log.progress("training the controller", recipe.steps, "steps", step) as bar:
+    progress = log.progress("training the controller", recipe.steps, "steps", step)
+    with progress as bar, stopping.between_checkpoints() as told:
         while step < recipe.steps:
             count = min(config.steps_per_call, recipe.steps - step)
             shards = data.feed.at(step // config.steps_per_call)
@@ -48,8 +50,11 @@ def run(config: ConfigDict, log: RunLog) -> dict:
             step += count
             log.write(step, metrics | {"windows_per_second": bar.rate() * recipe.batch})
             bar.advance(count, **{name: metrics[name] for name in ("denoising", "inverse_dynamics")})
-            if step % config.checkpoint_every < count or step == recipe.steps:
+            stop = told()
+            if step % config.checkpoint_every < count or step == recipe.steps or stop:
                 checkpoints.save(step, state)
+            if stop:
+                raise stopping.Terminated
     windows = int(jnp.sum(data.feed.at((recipe.steps - 1) // config.steps_per_call).count))  # of all processes
     sizes = {"windows": windows, "streamed": not data.feed.resident, "steps": recipe.steps}
     return present(config, log, model, jax.device_get(state), data, sizes, key_test) if log.writes else {}

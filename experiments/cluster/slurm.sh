@@ -1,33 +1,28 @@
 #!/usr/bin/env bash
-# One stage over several GPU hosts under SLURM. From the repository root, with .venv made by `make` and the [cuda] extra:
-#
-#   sbatch --nodes=4 experiments/cluster/slurm.sh anygrasp_ppo runs/paper --config.seed=1
-#
-#   sbatch --array=0-7 --nodes=1 experiments/cluster/slurm.sh collect_dataset runs/paper
-#   sbatch --nodes=4 experiments/cluster/slurm.sh train_controller runs/paper
-#
-# Recordings are made by any number of jobs at once. The number of GPUs must divide --config.shards of train_controller.
-# First the stage, then the run folder (on a file system that all hosts share), then any --config.key=value.
-# Submitted again, or requeued after a preemption, it continues where it stopped.
-#SBATCH --job-name=dexgen
-#SBATCH --nodes=2
-#SBATCH --gpus-per-node=8
-#SBATCH --ntasks-per-node=8
-#SBATCH --cpus-per-task=8
-#SBATCH --time=24:00:00
+# @{what}, for sbatch; from the repository root, with .venv made by `make` and the [cuda] extra. Written by submit.py.
+#SBATCH --job-name=dexgen-@{stage}
+#SBATCH --nodes=@{nodes}
+#SBATCH --array=@{array}
+#SBATCH --gpus-per-node=@{devices}
+#SBATCH --ntasks-per-node=@{tasks}
+#SBATCH --cpus-per-task=@{cpus}
+#SBATCH --time=@{hours}:00:00
+#SBATCH --signal=TERM@@300
 #SBATCH --requeue
 #SBATCH --open-mode=append
-#SBATCH --output=slurm-%x-%j.log
+#SBATCH --output=slurm-%x-%A-%a.log
 set -euo pipefail
-stage=${1:?stage missing, for example anygrasp_ppo}
-run_dir=${2:?run folder missing, for example runs/paper}
-shift 2
 cd "$SLURM_SUBMIT_DIR"
+trap : TERM  # it is for the tasks, which exit with 75 once their state is on disk; this script then has more to do
 
 # The hosts talk to each other by gRPC, which must not go through a proxy.
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 
 # One task per GPU. Every task sees all GPUs of its host, and JAX picks the one with the number of the task: so no binding
 # by SLURM. launch.py sees a step of several tasks and starts jax.distributed, which reads the rest from SLURM.
-srun --gpu-bind=none --kill-on-bad-exit=1 .venv/bin/python "experiments/$stage.py" \
-    --config="experiments/configs/$stage.py:gpu" --config.run_dir="$run_dir" "$@"
+code=0
+srun --gpu-bind=none --kill-on-bad-exit=1 .venv/bin/python @{command} || code=$?
+if [ "$code" = @{requeue} ]; then
+    scontrol requeue "$SLURM_JOB_ID" || true  # SLURM may have done so already
+fi
+exit "$code"

@@ -11,7 +11,6 @@ from pathlib import Path
 import launch
 import processes
 import pytest
-import yaml
 
 EXPERIMENTS = Path(launch.__file__).parent
 STAGE = """
@@ -66,7 +65,7 @@ def test_two_processes_run_one_stage_and_one_of_them_writes(tmp_path):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "toy.py").write_text(CONFIG)
     (tmp_path / "toy.py").write_text(STAGE)
-    for name in ("launch.py", "command_line.py", "run_lock.py", "settings.py"):
+    for name in ("launch.py", "command_line.py", "run_lock.py", "settings.py", "stopping.py"):
         shutil.copy(EXPERIMENTS / name, tmp_path)
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -88,22 +87,3 @@ def test_two_processes_run_one_stage_and_one_of_them_writes(tmp_path):
     assert json.loads(out.splitlines()[-1]) | {"minutes": 0} == result | {"minutes": 0}
     assert "processes" not in other_out  # Gloo says hello there, and that is all
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
-
-
-def test_kubernetes_job_agrees_with_itself():
-    service, job = yaml.safe_load_all((EXPERIMENTS / "cluster" / "kubernetes.yaml").read_text())
-    template = job["spec"]["template"]["spec"]
-    (container,) = template["containers"]
-    values = {entry["name"]: entry.get("value") for entry in container["env"]}
-    hosts = job["spec"]["completions"]
-    assert job["spec"]["parallelism"] == hosts == int(values["JAX_NUM_PROCESSES"])
-    assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
-    assert template["subdomain"] == service["metadata"]["name"]
-    first_pod = f"{job['metadata']['name']}-0.{template['subdomain']}"
-    assert values["JAX_COORDINATOR_ADDRESS"].split(":")[0] == first_pod
-    assert launch.distributed_arguments({**values, "JAX_PROCESS_ID": "1"})["num_processes"] == hosts
-    assert (EXPERIMENTS.parent / container["command"][1]).name.removesuffix(".py") in launch.STAGES
-
-
-def test_slurm_script_parses():
-    assert processes.run(["bash", "-n", EXPERIMENTS / "cluster" / "slurm.sh"]).returncode == 0

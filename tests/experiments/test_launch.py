@@ -17,6 +17,8 @@ import jax
 import launch
 import processes
 import pytest
+import run_lock
+import stopping
 from ml_collections import ConfigDict
 
 CONFIG = """
@@ -370,6 +372,7 @@ def test_a_seed_that_would_become_another_one_is_refused(capsys, stage, seed):
     )
 
 
+SIGNALS = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
 SCRIPT = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests in the background ignores it
@@ -393,7 +396,10 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.slow)])  # it crashed in some of them
-@pytest.mark.parametrize("how, code, word", [("interrupt", 130, "stopped;"), ("error", 2, "error: wrong")])
+@pytest.mark.parametrize(
+    "how, code, word",
+    [("interrupt", 130, "stopped;"), ("terminate", 75, "stopped by SIGTERM; the same"), ("error", 2, "error: wrong")],
+)
 def test_a_script_that_ends_while_jax_is_busy_ends_as_it_says(stage, tmp_path, how, code, word, times):
     (tmp_path / "toy_stage.py").write_text(SCRIPT)
     environment = outside()
@@ -402,11 +408,30 @@ def test_a_script_that_ends_while_jax_is_busy_ends_as_it_says(stage, tmp_path, h
         with processes.started(command, env=environment, stderr=processes.PIPE, cwd=tmp_path) as script:
             begun = script.stderr.readline()
             assert "running" in begun, begun + script.stderr.read()
-            if how == "interrupt":
-                script.send_signal(signal.SIGINT)
+            if how in SIGNALS:
+                script.send_signal(SIGNALS[how])
             rest = script.stderr.read()
             script.wait()
         assert script.returncode == code and word in rest, rest
+
+
+def test_sigterm_is_heard_between_steps_and_the_handler_before_comes_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping.terminated():
+        with stopping.between_checkpoints() as told:
+            assert not told()
+            signal.raise_signal(signal.SIGTERM)
+            assert told()  # and the step went on to its end
+        with pytest.raises(stopping.Terminated):
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_objects_are_taken_in_turns_and_one_that_another_has_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_lock, "_SECONDS_BETWEEN_LOOKS", 0.01)
+    one, other = (run_lock.take_turns(tmp_path, ["a", "b", "c"]) for _ in range(2))
+    assert [next(turns) for turns in (one, other) * 3] == ["a", "b", "c", "a", "b", "c"]
+    assert list(one) == list(other) == []
 
 
 def test_a_machine_without_the_device_asked_for_is_told_so(tmp_path):

@@ -1,5 +1,6 @@
-"""Several processes train one controller, started by the SLURM script's own line; killed ones come to the same bits."""
+"""Several processes train one controller, started as a SLURM job; killed and stopped ones come to the same bits."""
 
+import json
 import os
 import signal
 import socket
@@ -7,12 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import command_line
 import fake_streams
 import jax
 import launch
 import numpy as np
 import processes
 import pytest
+import submit
 
 from dexgen_jax.dataset import store
 from dexgen_jax.hand import allegro
@@ -31,7 +34,14 @@ SIZES = [
 SRUN = """#!/usr/bin/env bash
 while [[ $1 == --* ]]; do shift; done
 for task in 0 1; do JAX_PROCESS_ID=$task "$@" > "out.$task" 2>&1 & done
-wait -n && wait -n
+echo $! > last
+code=0
+wait -n || code=$?
+wait -n || code=$?
+exit $code
+"""
+SCONTROL = """#!/bin/sh
+echo "$@" > requeued
 """
 
 
@@ -67,29 +77,48 @@ def test_stages_that_are_not_written_for_several_processes_refuse_by_name(monkey
     assert {path.stem for path in scripts} == {"anygrasp_ppo", "collect_dataset", "train_controller"}
 
 
-@pytest.mark.slow
-def test_two_processes_of_the_slurm_script_learn_what_one_learns_alone(dataset, tmp_path):
+@pytest.fixture
+def slurm(tmp_path, dataset):
+    """`slurm(run_dir)`: the command of a SLURM job of two tasks that train, its environment, and where it runs."""
     place = tmp_path / "place"
     (place / ".venv/bin").mkdir(parents=True)
     (place / "bin").mkdir()
     (place / "experiments").symlink_to(EXPERIMENTS)
     for path, text in (
         (place / "bin/srun", SRUN),
+        (place / "bin/scontrol", SCONTROL),
         (place / ".venv/bin/python", f'#!/bin/sh\nexec {sys.executable} "$@"\n'),
     ):
         path.write_text(text)
         path.chmod(0o755)
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    environment = outside() | {
-        "SLURM_SUBMIT_DIR": str(place), "PATH": f"{place / 'bin'}:{os.environ['PATH']}", "DEXGEN_DISTRIBUTED": "1",
-        "JAX_NUM_PROCESSES": "2", "JAX_COORDINATOR_ADDRESS": address,
-    }  # fmt: skip
-    script = ["bash", str(EXPERIMENTS / "cluster" / "slurm.sh"), "train_controller", str(tmp_path / "two")]
-    done = processes.run([*script, f"--config.dataset={dataset}", *SIZES], env=environment, cwd=place)
-    said = "".join((place / f"out.{task}").read_text()[-3000:] for task in range(2))
-    assert done.returncode == 0, said
+
+    def job(run_dir):
+        default = EXPERIMENTS / "configs" / "submit.py"
+        config = command_line.read(["submit.py", "--config.stage=train_controller", "--config.hosts=2"], default)
+        config.run_dir, config.settings = str(run_dir), (f"--config.dataset={dataset}", *SIZES)
+        (place / "job").write_text(submit.job(config))
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            address = f"localhost:{free.getsockname()[1]}"
+        environment = outside() | {
+            "SLURM_SUBMIT_DIR": str(place), "SLURM_JOB_ID": "7", "PATH": f"{place / 'bin'}:{os.environ['PATH']}",
+            "DEXGEN_DISTRIBUTED": "1", "JAX_NUM_PROCESSES": "2", "JAX_COORDINATOR_ADDRESS": address,
+        }  # fmt: skip
+        return ["bash", str(place / "job")], environment, place
+
+    return job
+
+
+def said(place):
+    """What the two tasks have said at their ends."""
+    return "".join((place / f"out.{task}").read_text()[-3000:] for task in range(2))
+
+
+@pytest.mark.slow
+def test_two_processes_of_the_slurm_job_learn_what_one_learns_alone(dataset, tmp_path, slurm):
+    script, environment, place = slurm(tmp_path / "two")
+    done = processes.run(script, env=environment, cwd=place)
+    assert done.returncode == 0, said(place)
     assert '"steps": 40' in (place / "out.0").read_text() and '"steps"' not in (place / "out.1").read_text()
     lines = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 4  # one for each call: the other process writes none
@@ -101,17 +130,49 @@ def test_two_processes_of_the_slurm_script_learn_what_one_learns_alone(dataset, 
 
 
 @pytest.mark.slow
+def test_a_slurm_job_of_which_one_task_hears_sigterm_is_requeued_and_goes_on(tmp_path, slurm):
+    """The steps are long, so that the signal comes in the midst of them; the checkpoint is none that was due."""
+    script, environment, place = slurm(tmp_path / "run")
+    text = (place / "job").read_text().replace("recipe.steps=40", "recipe.steps=4000").replace("every=10", "every=4000")
+    (place / "job").write_text(text)
+    with processes.started(script, env=environment, cwd=place) as job:
+        while not (lines := tmp_path / "run" / "metrics.jsonl").exists() or not lines.read_text():
+            assert job.poll() is None, said(place)
+            time.sleep(0.05)
+        os.kill(int((place / "last").read_text()), signal.SIGTERM)
+        job.wait()
+    assert job.returncode == 75, said(place)
+    assert said(place).count("stopped by SIGTERM; the same command continues") == 2
+    assert (place / "requeued").read_text() == "requeue 7\n"
+    (step,) = (int(path.name) for path in (tmp_path / "run" / "controller" / "checkpoints").iterdir())
+    assert 0 < step < 4000
+    script, environment, place = slurm(tmp_path / "run")
+    (place / "job").write_text(text)
+    with processes.started(script, env=environment, cwd=place) as job:
+        while f'"step": {step + 10}' not in lines.read_text():
+            assert job.poll() is None, said(place)
+            time.sleep(0.05)
+        os.kill(int((place / "last").read_text()), signal.SIGTERM)
+        job.wait()
+    assert [json.loads(line)["step"] for line in lines.read_text().splitlines()][: step // 10 + 1] == list(
+        range(10, step + 11, 10)
+    )
+
+
+@pytest.mark.slow
 def test_a_training_killed_at_any_moment_goes_on_to_the_same_bits(dataset, tmp_path):
     """Streaming, so that the place of reading has to be found again too."""
     tight = "--config.memory_gb=0.00021"
     processes.run(command(tmp_path / "whole", dataset, tight), env=outside())
     killed = tmp_path / "killed"
-    for step in (10, 30):
+    for step, how, code in ((10, signal.SIGKILL, -signal.SIGKILL), (30, signal.SIGTERM, 75)):
         with processes.started(command(killed, dataset, tight), env=outside()) as process:
             while not (killed / "controller" / "checkpoints" / str(step)).exists():
                 assert process.poll() is None
                 time.sleep(0.01)
-            process.send_signal(signal.SIGKILL)
+            process.send_signal(how)
+            process.wait()
+        assert process.returncode in (code, 0)  # 0: it was quicker
     processes.run(command(killed, dataset, tight), env=outside())
     whole, resumed = weights(tmp_path / "whole"), weights(killed)
     for name in whole:
