@@ -3,7 +3,7 @@
 Reproduces: the set-up of DexterityGen (arXiv:2502.04307, section IV): a person's motion, retargeted, is the command,
 and the controller keeps the object. A glove or a camera's tracker sends fingertips, see docs/teleoperation.md.
 Time: compiles (under a minute on 2 free cores); calibrates, once, for half a minute; then until Ctrl-C.
-Expected: a message moves the hand's targets within 0.1 s, the time of a control step; the last line has p50 and p99.
+Expected: half of the messages move the hand's targets within 0.1 s (docs/teleoperation.md); the last line has p50, p99.
 Command: python experiments/teleoperate.py --config=experiments/configs/teleoperate.py:laptop
 Without a device, `python experiments/send_fingertips.py` in another terminal plays one.
 """
