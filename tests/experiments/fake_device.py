@@ -40,7 +40,7 @@ def free_address():
 def teleoperated(run_dir, sent_s, **values):
     """Results of teleoperate.py and of the sender, and the session; the sender leaves after `sent_s`, and all ends."""
     address, sessions, sent = free_address(), [], []
-    quick = {"address": address, "ready": 0.05, "hold": 0.6, **values}
+    quick = {"address": address, "ready": 0.05, "hold": 0.4, **values}
 
     def build(config, helper=None, device=None):
         sessions.append(Session(FakeWorld(reach=9.0), helper or Patient(), {}, device=device))
@@ -53,7 +53,7 @@ def teleoperated(run_dir, sent_s, **values):
         yield lambda: (sent and sessions[0].holding) or time.monotonic() > end
 
     def send():
-        config = configured("send_fingertips", run_dir, address=address, seconds=sent_s, timeout=60.0)
+        config = configured("send_fingertips", run_dir, address=address, seconds=sent_s, timeout=60.0, rate_hz=150.0)
         config.token_file = values.get("token_file", "")
         try:
             sent.append(send_fingertips.run(config, RunLog(run_dir, "send_fingertips")))

@@ -77,7 +77,7 @@ def of_leap(script, run_dir, **changes) -> ConfigDict:
         (figure8, {"controller": "run"}),
         (export_controller, {"controller": "run"}),
         (serve, {"controller": "run"}),
-        (teleoperate, {"grasps": "run"}),
+        (teleoperate, {"controller": "run"}),
         (view, {"dataset": "run", "controller": "run"}),
     ],
 )
