@@ -21,7 +21,3 @@ class Device(Connection):
         """
         reply = self._ask("tips", hand=hand, tips=floats(tips, np.shape(tips), "tips"), age=age)
         return {name: reply[name] for name in ("heard", "events", "pose", "acted")}
-
-    def leave(self) -> None:
-        """Gives the hand to the next device at once."""
-        self._ask("leave")

@@ -94,6 +94,6 @@ def test_operators_are_those_of_the_evaluation():
 
     wanted = np.full(16, 0.5, np.float32)
     chance = np.random.default_rng(0)
-    np.testing.assert_array_equal(view_session.spoiled("clean", 16)(wanted, chance), wanted)
-    noisy = view_session.spoiled("noisy 0.5", 16)(wanted, chance)
+    np.testing.assert_array_equal(view_session.spoiled("clean", allegro.load())(wanted, chance), wanted)
+    noisy = view_session.spoiled("noisy 0.5", allegro.load())(wanted, chance)
     assert 0.1 < np.abs(noisy - wanted).max() <= 0.5

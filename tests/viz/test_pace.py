@@ -1,8 +1,8 @@
-"""A clock of the test's own: no test waits."""
+"""A clock of the test's own, but for the last."""
 
 import pytest
 
-from dexgen_jax.viz.pace import Pace
+from dexgen_jax.viz.pace import Pace, keep
 
 
 def run(pace, until, every=0.01, speed=1.0, start=0.0):
@@ -49,3 +49,9 @@ def test_pictures_in_between_know_how_far_the_time_is():
 def test_an_impossible_speed_is_refused(speed):
     with pytest.raises(ValueError, match="speed must be above 0 and at most 1"):
         Pace(0.1).due(0.0, speed)
+
+
+def test_the_pace_is_kept_until_it_is_enough():
+    pace, lived = Pace(0.001), []
+    keep(pace, lambda: lived.append(pace.steps), lambda: len(lived) == 5)
+    assert lived == [1, 2, 3, 4, 5]
