@@ -137,12 +137,9 @@ def test_a_log_joins_recordings_of_its_hand_alone(run_dir, tmp_path):
 
 def test_a_client_refuses_a_server_of_another_hand(tmp_path, monkeypatch):
     server = types.SimpleNamespace(describe=lambda: {"hand": "allegro"})
-    robot = types.SimpleNamespace(hand=leap.load(), target=np.zeros(16))
     monkeypatch.setattr(teleoperate, "Client", lambda *_, **__: contextlib.nullcontext(server))
-    monkeypatch.setattr(teleoperate, "SimulatedHand", lambda *_: robot)
-    monkeypatch.setattr(teleoperate, "build_env", lambda config: None)
     with pytest.raises(ValueError, match=BOTH):
-        teleoperate.run(of_leap("teleoperate", tmp_path), RunLog(tmp_path, "test"))
+        teleoperate.run(of_leap("teleoperate", tmp_path, server="tcp://127.0.0.1:5555"), RunLog(tmp_path, "test"))
 
 
 def test_what_is_recorded_and_what_it_is_recorded_with_are_of_one_hand(run_dir):
