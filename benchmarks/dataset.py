@@ -60,8 +60,11 @@ def collecting(folder: Path, blocks: int) -> tuple[dict[str, float], store.Datas
         print(f"block {block}: {bare[-1]:.2f} s bare, {whole[-1]:.2f} s stored", flush=True)
     dataset = store.open_dataset(folder / "played", env.hand)
     found = summary.describe(dataset, 2.0, MODES)
-    raw = sum(np.dtype(column.dtype).itemsize * int(np.prod(column.shape))
-              for name, column in dataset.columns.items() if not name.startswith("privileged/"))  # fmt: skip
+    raw = sum(
+        np.dtype(column.dtype).itemsize * int(np.prod(column.shape))
+        for name, column in dataset.columns.items()
+        if not name.startswith("privileged/")
+    )
     return {
         "collect_over_bare": float(np.median(np.asarray(bare) / np.asarray(whole))),
         "transitions_per_second": layout.streams * layout.rows / float(np.median(whole)),
@@ -114,8 +117,11 @@ def writing(folder: Path, dataset: store.Dataset, most: int) -> dict[str, float]
     begun = time.perf_counter()
     store.open_dataset(folder / "long")
     opening = time.perf_counter() - begun
-    return {"flat_cost_ratio": float(np.median(last) / np.median(first)), "transitions_written": blocks * size,
-            "seconds_to_open": opening}  # fmt: skip
+    return {
+        "flat_cost_ratio": float(np.median(last) / np.median(first)),
+        "transitions_written": blocks * size,
+        "seconds_to_open": opening,
+    }
 
 
 def memory(folder: Path) -> dict[str, float]:

@@ -28,9 +28,12 @@ from dexgen_jax.viz import hand_picture
 
 FINE = 1e-3  # m, between points on a surface
 ALLEGRO = dict(
-    palm="palm", fingers={finger: f"{finger}_tip" for finger in ("ff", "mf", "rf", "th")},
-    kp=3.0, kd=0.1, torque_limit=0.7,  # its file has other gains and no limits: those of `allegro` here
-)  # fmt: skip
+    palm="palm",
+    fingers={finger: f"{finger}_tip" for finger in ("ff", "mf", "rf", "th")},
+    kp=3.0,
+    kd=0.1,
+    torque_limit=0.7,  # its file has other gains and no limits: those of `allegro` here
+)
 LEAP = dict(
     palm="palm", fingers={finger: f"{finger}_ds" for finger in ("if", "mf", "rf", "th")}, out="-z", along="+x",
     kp=3.0, kd=0.1, torque_limit=0.5,
@@ -111,9 +114,13 @@ def tried(path: Path, settings: dict, pictures: Path | None) -> dict:
         pictures.mkdir(parents=True, exist_ok=True)
         hand_picture.write(pictures / f"{name}.png", hand, path, settings["palm"])
     return {
-        "result": "taken", "joints": hand.num_joints, "capsules": len(hand.chain.capsule_radius),
-        "place_m": place, "rotation": turn, **departure(Source(name, model, model.body(settings["palm"]).id)),
-    }  # fmt: skip
+        "result": "taken",
+        "joints": hand.num_joints,
+        "capsules": len(hand.chain.capsule_radius),
+        "place_m": place,
+        "rotation": turn,
+        **departure(Source(name, model, model.body(settings["palm"]).id)),
+    }
 
 
 def main() -> None:

@@ -42,9 +42,13 @@ def with_goal(grasps: library.ObjectGrasps) -> tuple[library.ObjectGrasps, np.nd
     graph = library.assemble([grasps], GraphConfig())
     rows = np.array([len(graph) // 3])
     kept = library.ObjectGrasps(
-        grasps.hand_name, grasps.object_name, *(np.asarray(x) for x in (graph.q, graph.target, graph.object_pose)),
-        touches=grasps.touches[:0], source=grasps.source[:0], provenance={},
-    )  # fmt: skip
+        grasps.hand_name,
+        grasps.object_name,
+        *(np.asarray(x) for x in (graph.q, graph.target, graph.object_pose)),
+        touches=grasps.touches[:0],
+        source=grasps.source[:0],
+        provenance={},
+    )
     return kept, rows, np.asarray(graph.neighbours)[rows, 8]
 
 

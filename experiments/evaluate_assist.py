@@ -29,10 +29,13 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     best = {name: compared[name]["best_strength"] for name in look.operators}
     elsewhere = None if config.expert == "run" else artefacts.folder(config, "expert")
     page = report.Report(
-        rows=rows, comparisons=compared, curves=files.learning_curves(log.run_dir, elsewhere),
+        rows=rows,
+        comparisons=compared,
+        curves=files.learning_curves(log.run_dir, elsewhere),
         films=[files.film_of(log.folder, scene, name, best[name], look) for name in look.operators],
-        facts=files.facts(config, env, controller), listings=files.listings(log.run_dir),
-    )  # fmt: skip
+        facts=files.facts(config, env, controller),
+        listings=files.listings(log.run_dir),
+    )
     atomic_write(log.run_dir / "report.html", report.page(page))
     kept = ("drops", "goals", "hold_time", "goals_per_minute")
     references = {name: {key: groups[name][0][key] for key in kept} for name in config.references}

@@ -6,8 +6,12 @@ Each finger is a chain of three phalanges in a plane, with lengths of an adult's
 
 import numpy as np
 
-LENGTHS = {"index": (0.045, 0.026, 0.023), "middle": (0.050, 0.030, 0.024), "ring": (0.046, 0.028, 0.024),
-           "thumb": (0.046, 0.032, 0.027)}  # fmt: skip
+LENGTHS = {
+    "index": (0.045, 0.026, 0.023),
+    "middle": (0.050, 0.030, 0.024),
+    "ring": (0.046, 0.028, 0.024),
+    "thumb": (0.046, 0.032, 0.027),
+}
 ROOTS = {"index": (0, 0.025, -0.003), "middle": (0, 0, 0), "ring": (0, -0.022, -0.004), "thumb": (0.02, 0.03, -0.065)}
 # Where a finger points when it is straight, and where it bends to: unit vectors of the palm frame.
 FINGER, THUMB = ((0, 0, 1), (1, 0, 0)), ((0.902, 0.381, -0.2), (0.404, -0.603, 0.688))

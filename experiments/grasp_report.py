@@ -21,12 +21,15 @@ def figures(hand: Hand, grasps: ObjectGrasps) -> dict[str, float]:
     graph = goals.build(grasps.q, grasps.object_pose, goals.GraphConfig())
     inner = (grasps.touches & ~overlap.is_tip(hand)).any(axis=1)
     return {
-        "grasps": len(grasps), "tried": tried, "accepted_share": len(grasps) / max(tried, 1),
+        "grasps": len(grasps),
+        "tried": tried,
+        "accepted_share": len(grasps) / max(tried, 1),
         "precision_share": 1.0 - float(inner.mean()),
         **{f"{maker}_share": float(np.mean(grasps.source == i)) for i, maker in enumerate(growth.MAKERS)},
         "cells": coverage.count(grasps.object_pose, symmetry.group(catalog.load(grasps.object_name))),
-        "largest_component": graph.largest_share, "isolated": graph.isolated,
-    }  # fmt: skip
+        "largest_component": graph.largest_share,
+        "isolated": graph.isolated,
+    }
 
 
 def summary(of_object: dict[str, dict[str, float]]) -> dict:
@@ -36,10 +39,14 @@ def summary(of_object: dict[str, dict[str, float]]) -> dict:
     mean = lambda key: round(float(np.mean([row[key] for row in rows])), 4)
     shares = [key for key in rows[0] if key.endswith("_share") and key != "accepted_share"]
     return {
-        "objects": len(rows), "grasps": total("grasps"), "candidates": total("tried"),
-        "accepted_share": round(total("grasps") / max(total("tried"), 1), 4), **{key: mean(key) for key in shares},
-        "largest_component_min": round(min(row["largest_component"] for row in rows), 4), "isolated": total("isolated"),
-    }  # fmt: skip
+        "objects": len(rows),
+        "grasps": total("grasps"),
+        "candidates": total("tried"),
+        "accepted_share": round(total("grasps") / max(total("tried"), 1), 4),
+        **{key: mean(key) for key in shares},
+        "largest_component_min": round(min(row["largest_component"] for row in rows), 4),
+        "isolated": total("isolated"),
+    }
 
 
 def page(engine: Engine, libraries: list[ObjectGrasps], of_object: dict[str, dict[str, float]], pictures: int) -> str:
@@ -52,10 +59,14 @@ def page(engine: Engine, libraries: list[ObjectGrasps], of_object: dict[str, dic
         }
         sections.append(
             Section(
-                grasps.object_name, engine.model(index),
-                np.concatenate([grasps.q, grasps.object_pose], axis=1), grasps.touches, grasps.source, numbers,
+                grasps.object_name,
+                engine.model(index),
+                np.concatenate([grasps.q, grasps.object_pose], axis=1),
+                grasps.touches,
+                grasps.source,
+                numbers,
                 growth.describe(grasps.provenance["counts"]),
             )
-        )  # fmt: skip
+        )
     capsules = grasp_page.capsule_names(engine.scene.model)
     return grasp_page.page(sections, tuple(growth.MAKERS), capsules, pictures)

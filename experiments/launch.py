@@ -49,9 +49,13 @@ Run = Callable[[ConfigDict, run_log.RunLog], dict]
 
 
 def main(
-    run: Run, argv: list[str] | None = None, again: bool = False, continues: bool = True, play: Run | None = None,
+    run: Run,
+    argv: list[str] | None = None,
+    again: bool = False,
+    continues: bool = True,
+    play: Run | None = None,
     several: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Runs one script from the command line and prints its result as one JSON object on the last line.
 
     With `again`, `run` is called even if its result is there already: it finds out by itself what is left to do. A

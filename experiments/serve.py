@@ -29,9 +29,12 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     controller.reset(hand.prior.joint_mean)
     # A copy shares the compiled programs and weights, and has a memory of its own.
     server = Server(
-        contract.describe(controller), lambda: copy.copy(controller), config.address, read_token(config),
+        contract.describe(controller),
+        lambda: copy.copy(controller),
+        config.address,
+        read_token(config),
         config.max_clients,
-    )  # fmt: skip
+    )
     print(f"serving the {hand.name} controller on {server.address}; Ctrl-C stops", file=sys.stderr, flush=True)
     try:
         with stopping.asked(config.seconds) as stop:

@@ -97,8 +97,11 @@ def go_on(dataset: store.Dataset, begun: Split, take_new: bool) -> Split:
     if new and take_new:
         return dataclasses.replace(begun, blocks=now)
     if new:
-        print(f"note: {dataset.folder} has {new * dataset.layout.streams} streams more than when this training began; "
-              "it goes on without them (--config.take_new_streams=True: with them)", file=sys.stderr)  # fmt: skip
+        print(
+            f"note: {dataset.folder} has {new * dataset.layout.streams} streams more than when this training began; "
+            "it goes on without them (--config.take_new_streams=True: with them)",
+            file=sys.stderr,
+        )
     return begun
 
 

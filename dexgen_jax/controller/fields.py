@@ -42,9 +42,12 @@ def sizes(model: Any) -> dict[str, int]:
     """What the words in shapes stand for, of a `controller.model.Model`."""
     hand = model.hand
     return {
-        "joints": hand.num_joints, "keypoints": hand.num_keypoints, "tips": hand.num_tips,
-        "history": model.history, "horizon": model.horizon,
-    }  # fmt: skip
+        "joints": hand.num_joints,
+        "keypoints": hand.num_keypoints,
+        "tips": hand.num_tips,
+        "history": model.history,
+        "horizon": model.horizon,
+    }
 
 
 def of(container: type, sizes: Mapping[str, int] | None = None) -> dict[str, Field]:

@@ -105,10 +105,13 @@ def _episodes(block: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]
                 seen = flags[now].astype(np.int64)
                 seen[-1] |= flags[stop - 1] & _ENDS  # how it ended is said of the last row that stays
                 yield {
-                    STATE: _rad(q[now]), IN_FORCE: _rad(target[now]), ACTION: _rad(target[then]),
-                    FLAGS: seen, "mode": mode[now],
+                    STATE: _rad(q[now]),
+                    IN_FORCE: _rad(target[now]),
+                    ACTION: _rad(target[then]),
+                    FLAGS: seen,
+                    "mode": mode[now],
                     "task_index": np.full(stop - start - 1, mode[start], np.int64),
-                }  # fmt: skip
+                }
 
 
 def _rad(stored: np.ndarray) -> np.ndarray:

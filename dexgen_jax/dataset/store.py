@@ -270,9 +270,13 @@ def join(*datasets: Dataset) -> Dataset:
     first, blocks = datasets[0], 0
     markers: dict[int, dict] = {}
     for other in datasets:
-        kind = lambda one: {"hand": one.attributes["hand"], "joint names": one.attributes["joint_names"],
-                            "control rate": one.attributes.get("control_hz"), "streams of a block": one.layout.streams,
-                            "rows of a stream": one.layout.rows}  # fmt: skip
+        kind = lambda one: {
+            "hand": one.attributes["hand"],
+            "joint names": one.attributes["joint_names"],
+            "control rate": one.attributes.get("control_hz"),
+            "streams of a block": one.layout.streams,
+            "rows of a stream": one.layout.rows,
+        }
         for name, value in kind(other).items():
             if value != kind(first)[name]:
                 raise ValueError(

@@ -8,9 +8,13 @@ import numpy as np
 from dexgen_jax.dataset import store, windows
 
 EVENTS = {
-    "drops": store.DROP, "goals": store.SUCCESS, "invalid": store.INVALID, "disturbed": store.PERTURBED,
-    "episodes": store.FIRST, "cut_off": store.TRUNCATED,
-}  # fmt: skip
+    "drops": store.DROP,
+    "goals": store.SUCCESS,
+    "invalid": store.INVALID,
+    "disturbed": store.PERTURBED,
+    "episodes": store.FIRST,
+    "cut_off": store.TRUNCATED,
+}
 
 
 def describe(dataset: store.Dataset, drop_seconds: float, modes: Sequence[str]) -> dict[str, Any]:

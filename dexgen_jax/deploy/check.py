@@ -29,11 +29,14 @@ def inputs(controller: Controller) -> dict[str, np.ndarray]:
     offsets = 0.05 * rng.standard_normal((count, hand.num_keypoints, 3))
     offsets[40, 2, 1] = np.nan
     named = {
-        "q": q, "target": walk, "age": rng.choice([0.01, 0.01, 0.01, 0.01, 0.01, 0.01, -0.002, 0.5, -0.5], count),
-        "command_offsets": offsets, "command_weight": rng.uniform(0, 1, offsets.shape[:2]),
+        "q": q,
+        "target": walk,
+        "age": rng.choice([0.01, 0.01, 0.01, 0.01, 0.01, 0.01, -0.002, 0.5, -0.5], count),
+        "command_offsets": offsets,
+        "command_weight": rng.uniform(0, 1, offsets.shape[:2]),
         "command_target": walk + 0.3 * rng.standard_normal(walk.shape),
         "strength": rng.choice([0.0, 0.03, 0.3, 10.0, np.inf, -1.0, np.nan], count),
-    }  # fmt: skip
+    }
     quiet = tick_input.read({}, tick_input.options(fields.sizes(controller.model)), {})
     return {
         **{name: np.stack([value] * count) for name, value in quiet.items()},

@@ -72,11 +72,15 @@ class Account:
         """Plain values; `missed_share` is of all periods that have passed, skipped ones included."""
         periods = self.ticks + self.skipped
         return {
-            "rate_hz": self.rate_hz, "ticks": self.ticks, "missed": self.missed, "skipped": self.skipped,
+            "rate_hz": self.rate_hz,
+            "ticks": self.ticks,
+            "missed": self.missed,
+            "skipped": self.skipped,
             "missed_share": (self.missed + self.skipped) / periods if periods else 0.0,
             "held": {reason: count for reason, count in self.held.items() if count},
-            "wake": self.wake.summary(), "tick": self.tick.summary(),
-        }  # fmt: skip
+            "wake": self.wake.summary(),
+            "tick": self.tick.summary(),
+        }
 
 
 def run(

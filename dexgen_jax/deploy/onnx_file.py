@@ -153,9 +153,12 @@ def _write(
     # Every output by its own name, also one that is an input passed on, or known.
     named = [helper.make_node("Identity", [graph.name(value)], [name]) for name, _, value in outputs]
     proto = helper.make_graph(
-        [*graph.nodes, *named], path.stem, [_info(*one) for one in inputs],
-        [_info(name, aval) for name, aval, _ in outputs], list(graph.constants.values()),
-    )  # fmt: skip
+        [*graph.nodes, *named],
+        path.stem,
+        [_info(*one) for one in inputs],
+        [_info(name, aval) for name, aval, _ in outputs],
+        list(graph.constants.values()),
+    )
     model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     helper.set_model_props(model, {"contract": to_json(terms)})
     onnx.checker.check_model(model)

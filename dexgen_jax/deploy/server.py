@@ -39,9 +39,13 @@ class Server(Listener):
     timed = "target"
 
     def __init__(
-        self, contract: dict, new_session: Callable[[], Session], address: str = "tcp://127.0.0.1:5555",
-        token: str | None = None, max_clients: int = 16,
-    ):  # fmt: skip
+        self,
+        contract: dict,
+        new_session: Callable[[], Session],
+        address: str = "tcp://127.0.0.1:5555",
+        token: str | None = None,
+        max_clients: int = 16,
+    ):
         """`contract` is what clients are told and held to; `new_session()` must be quick: compile before."""
         if max_clients < 1:
             raise ValueError(f"a server needs room for at least 1 client, got max_clients={max_clients}")

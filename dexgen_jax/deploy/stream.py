@@ -31,9 +31,13 @@ class Stream(Listener):
     """Listens to one device at a time; `serve` in a thread, `command` from whoever drives the hand."""
 
     def __init__(
-        self, hand: Hand, address: str = "tcp://127.0.0.1:5556", token: str | None = None, max_age: float = 0.2,
+        self,
+        hand: Hand,
+        address: str = "tcp://127.0.0.1:5556",
+        token: str | None = None,
+        max_age: float = 0.2,
         clock: Callable[[], float] = time.monotonic,
-    ):  # fmt: skip
+    ):
         """A message older than `max_age` [s] holds the hand."""
         self.fingers = calibration.names(hand)
         contract = {

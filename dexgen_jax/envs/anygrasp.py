@@ -81,9 +81,13 @@ class Anygrasp(HandTask):
         world = randomization.sample_world(key_world, thing, config.randomization, self._gravity_angle(level))
         physics, info = self._begin(key_begin, library.q[row], library.target[row], library.object_pose[row], world)
         info |= {
-            "origin": row, "goal": self._draw_goal(key_goal, row, physics, level), "goal_age": jnp.zeros((), jnp.int32),
-            "held": jnp.zeros((), jnp.int32), "level": level, "style": rewards.draw_style(key_style, config.style),
-        }  # fmt: skip
+            "origin": row,
+            "goal": self._draw_goal(key_goal, row, physics, level),
+            "goal_age": jnp.zeros((), jnp.int32),
+            "held": jnp.zeros((), jnp.int32),
+            "level": level,
+            "style": rewards.draw_style(key_style, config.style),
+        }
         zero, info = jnp.zeros(()), restarts.remember(info)
         names = [f"reward_{field.name}" for field in dataclasses.fields(RewardWeights)]
         metrics = dict.fromkeys((*names, *_EVENTS), zero)
@@ -111,10 +115,14 @@ class Anygrasp(HandTask):
         origin, over = jnp.where(success, goal, info["origin"]), success | given_up
         then = self._draw_goal(key_goal, origin, physics, level)
         info |= {
-            "rng": rng, "origin": origin, "goal": jnp.where(over, then, goal),
-            "goal_age": jnp.where(over, 0, age), "held": jnp.where(success, 0, held), "goals": info["goals"] + success,
+            "rng": rng,
+            "origin": origin,
+            "goal": jnp.where(over, then, goal),
+            "goal_age": jnp.where(over, 0, age),
+            "held": jnp.where(success, 0, held),
+            "goals": info["goals"] + success,
             "truncation": self._late(info, drop),
-        }  # fmt: skip
+        }
         events = {"success": terms["success"], "drop": terms["drop"], "blown_up": 1.0 - physics.finite}
         events |= {"given_up": given_up.astype(jnp.float32)}
         metrics = {f"reward_{name}": value for name, value in weighted.items()} | events

@@ -91,11 +91,15 @@ class FineRotation(HandTask):
         weighted = rewards.weigh(terms, config.reward, jnp.asarray(_STYLE))
         marker = jnp.clip(info["marker"], angle - config.most_lead, angle + config.most_lead)
         info |= {
-            "rng": rng, "command": jnp.where(success, self._draw_command(key_command), command),
-            "turned": jnp.where(success, 0.0, so_far), "held": jnp.where(success, 0, held),
-            "angle": angle, "marker": jnp.where(success, angle, marker),
-            "goals": info["goals"] + success, "truncation": self._late(info, drop),
-        }  # fmt: skip
+            "rng": rng,
+            "command": jnp.where(success, self._draw_command(key_command), command),
+            "turned": jnp.where(success, 0.0, so_far),
+            "held": jnp.where(success, 0, held),
+            "angle": angle,
+            "marker": jnp.where(success, angle, marker),
+            "goals": info["goals"] + success,
+            "truncation": self._late(info, drop),
+        }
         events = {"success": terms["success"], "drop": terms["drop"], "blown_up": 1.0 - physics.finite}
         metrics = {f"reward_{name}": value for name, value in weighted.items()} | events
         return narrow(state.replace(

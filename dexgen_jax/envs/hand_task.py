@@ -74,9 +74,13 @@ class HandTask(Env):
         return physics, info | self._views(physics, world)
 
     def _move(
-        self, key: jax.Array, physics: PhysicsState, info: dict[str, Any], action: jax.Array,
+        self,
+        key: jax.Array,
+        physics: PhysicsState,
+        info: dict[str, Any],
+        action: jax.Array,
         gravity_angle: jax.Array | None = None,
-    ) -> tuple[PhysicsState, dict[str, Any]]:  # fmt: skip
+    ) -> tuple[PhysicsState, dict[str, Any]]:
         """Moves the joint targets by `action` (n,) in [-1, 1] times `action_scale` and simulates 0.1 s."""
         key_world, key_action, key_read = jax.random.split(key, 3)
         config, hand = self.config, self.hand

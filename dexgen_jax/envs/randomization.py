@@ -68,11 +68,15 @@ def sample_world(
 
     return World(
         gravity=worlds.STANDARD_GRAVITY * _direction(keys["gravity"], config.gravity_least_angle, gravity_angle),
-        object=worlds.resize(params, draw("size")), mass=draw("mass"),
-        object_friction=draw("object_friction"), hand_friction=draw("hand_friction"),
-        kp_scale=draw("kp"), kd_scale=draw("kd"), push=jnp.zeros(3),
+        object=worlds.resize(params, draw("size")),
+        mass=draw("mass"),
+        object_friction=draw("object_friction"),
+        hand_friction=draw("hand_friction"),
+        kp_scale=draw("kp"),
+        kd_scale=draw("kd"),
+        push=jnp.zeros(3),
         turn=config.wrist_speed * _direction(jax.random.fold_in(key, len(names)), 0.0, np.pi),
-    )  # fmt: skip
+    )
 
 
 def _direction(key: jax.Array, least_angle: float, largest_angle: jax.Array | float) -> jax.Array:

@@ -107,11 +107,15 @@ def simulate(
         memory = jax.tree.map(lambda new, old: jnp.where(over, new, old), begin(then), (asking, helped, moves))
         apart = kinematics.keypoints(env.hand, before + changes["asked"]) - kinematics.keypoints(env.hand, after)
         record = Record(
-            drop=reached.done > 0, goal=reached.metrics["success"] > 0, blown_up=reached.metrics["blown_up"] > 0,
-            object=env.library.object_index[state.info["goal"]], goal_age=state.info.get("goal_age", jnp.int32(0)) + 1,
-            kept=jnp.linalg.norm(apart, axis=-1).mean(), intervention=_rms(changes["asked"] - changes["done"]),
+            drop=reached.done > 0,
+            goal=reached.metrics["success"] > 0,
+            blown_up=reached.metrics["blown_up"] > 0,
+            object=env.library.object_index[state.info["goal"]],
+            goal_age=state.info.get("goal_age", jnp.int32(0)) + 1,
+            kept=jnp.linalg.norm(apart, axis=-1).mean(),
+            intervention=_rms(changes["asked"] - changes["done"]),
             jerk=_rms(moves[2] - 2 * moves[1] + moves[0]) * CONTROL_HZ**3,
-        )  # fmt: skip
+        )
         return then, memory, record, changes
 
     def step(carry: tuple, key: jax.Array) -> tuple[tuple, tuple[Record, Trace]]:

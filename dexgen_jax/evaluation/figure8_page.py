@@ -137,9 +137,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     for name, group in report.by_operator(rows).items():
         for i, row in enumerate(group):
             cells = [
-                form.format(row[metric]) if report.finite(row[metric]) else "-"
-                for metric, (_, form) in METRICS.items()
-            ]  # fmt: skip
+                form.format(row[metric]) if report.finite(row[metric]) else "-" for metric, (_, form) in METRICS.items()
+            ]
             helped = row["helper"] if row["strength"] in (None, 1.0) else f"{row['helper']}, {row['strength']:g}"
             lines.append(
                 f"<tr><td class='name first'>{report.text(name) if i == 0 else ''}<td>{report.text(helped)}"

@@ -58,9 +58,13 @@ def collect(events: Any) -> Tries:
     # An object may be lost in the very step that reached its goal: then both count in the rates, and the try is lost.
     outcome = np.select([mask[where] for mask in ends.values()], list(ends), "")
     return Tries(
-        outcome, events.goal_age[where] / CONTROL_HZ, events.asked[where], events.left[where], events.object[where],
+        outcome,
+        events.goal_age[where] / CONTROL_HZ,
+        events.asked[where],
+        events.left[where],
+        events.object[where],
         events.angle[where],
-    )  # fmt: skip
+    )
 
 
 def summarise(
@@ -167,8 +171,12 @@ def _line(name: str, row: Mapping[str, Any]) -> str:
     share, wait = row["share"], row["seconds_to_goal"]
     held = row["hold_time"]["value"]
     cells = [
-        name, f"{row['tries']}", f"{share['value']:.0%} ({share['low']:.0%} to {share['high']:.0%})",
-        f"{row['given up'] / row['tries']:.0%}", f"{row['dropped'] / row['tries']:.0%}",
-        "-" if wait is None else f"{wait:.1f}", "-" if np.isinf(held) else f"{held:.0f}",
-    ]  # fmt: skip
+        name,
+        f"{row['tries']}",
+        f"{share['value']:.0%} ({share['low']:.0%} to {share['high']:.0%})",
+        f"{row['given up'] / row['tries']:.0%}",
+        f"{row['dropped'] / row['tries']:.0%}",
+        "-" if wait is None else f"{wait:.1f}",
+        "-" if np.isinf(held) else f"{held:.0f}",
+    ]
     return "| " + " | ".join(cells) + " |"

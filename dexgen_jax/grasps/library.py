@@ -60,9 +60,12 @@ def save(folder: str | Path, grasps: ObjectGrasps) -> Path:
     """Writes `<folder>/<object>.npz` in one step: a reader sees the old file or the new one, never a part."""
     arrays = _encode(grasps)
     meta = {
-        "version": FORMAT_VERSION, "hand": grasps.hand_name, "object": grasps.object_name, "made": grasps.provenance,
+        "version": FORMAT_VERSION,
+        "hand": grasps.hand_name,
+        "object": grasps.object_name,
+        "made": grasps.provenance,
         "sha256": _digest(arrays),
-    }  # fmt: skip
+    }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, meta=json.dumps(meta), **arrays)
     path = Path(folder) / f"{grasps.object_name}.npz"
@@ -204,7 +207,10 @@ def assemble(objects: Sequence[ObjectGrasps], config: GraphConfig) -> GraspLibra
     index = np.concatenate([np.full(len(grasps), i, np.int32) for i, grasps in enumerate(kept)])
     rows = {name: np.concatenate([getattr(grasps, name) for grasps in kept]) for name in ("q", "target", "object_pose")}
     return GraspLibrary(
-        **{name: jnp.asarray(value) for name, value in rows.items()}, object_index=jnp.asarray(index),
-        neighbours=jnp.asarray(np.concatenate(neighbours), jnp.int32), distance=jnp.asarray(np.concatenate(distance)),
-        centre=jnp.asarray(rows["object_pose"][:, :3].mean(0)), hand_name=objects[0].hand_name,
-    )  # fmt: skip
+        **{name: jnp.asarray(value) for name, value in rows.items()},
+        object_index=jnp.asarray(index),
+        neighbours=jnp.asarray(np.concatenate(neighbours), jnp.int32),
+        distance=jnp.asarray(np.concatenate(distance)),
+        centre=jnp.asarray(rows["object_pose"][:, :3].mean(0)),
+        hand_name=objects[0].hand_name,
+    )

@@ -169,6 +169,9 @@ def _prior(model: mujoco.MjModel, fingers: tuple[str, ...]) -> GraspPrior:
     mujoco.mj_forward(model, data)
     points = np.stack([data.site(f"{finger}_{part}").xpos for finger in fingers for part in ("tip", "pip")])
     return GraspPrior(
-        joint_mean=mean, joint_std=0.35, object_position=np.array([points[:, 0].mean(), *points[:, 1:].mean(0)]),
-        object_spread=np.array([0.012, 0.012, 0.02]), closing=closing,
-    )  # fmt: skip
+        joint_mean=mean,
+        joint_std=0.35,
+        object_position=np.array([points[:, 0].mean(), *points[:, 1:].mean(0)]),
+        object_spread=np.array([0.012, 0.012, 0.02]),
+        closing=closing,
+    )

@@ -22,9 +22,12 @@ def signed_distance(params: ObjectParams, points: jax.Array) -> jax.Array:
 def _of_slot(kind: jax.Array, size: jax.Array, position: jax.Array, quat: jax.Array, points: jax.Array) -> jax.Array:
     local = rotation.rotate(rotation.conjugate(quat)[None], points - position[None])
     formulas = {
-        shapes.SPHERE: _sphere, shapes.CAPSULE: _capsule, shapes.ELLIPSOID: _ellipsoid,
-        shapes.CYLINDER: _cylinder, shapes.BOX: _box,
-    }  # fmt: skip
+        shapes.SPHERE: _sphere,
+        shapes.CAPSULE: _capsule,
+        shapes.ELLIPSOID: _ellipsoid,
+        shapes.CYLINDER: _cylinder,
+        shapes.BOX: _box,
+    }
     return jnp.select([kind == k for k in formulas], [formula(local, size) for formula in formulas.values()])
 
 

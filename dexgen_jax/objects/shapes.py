@@ -77,11 +77,15 @@ def build(parts: Sequence[Primitive], resolution: int = 72) -> ObjectParams:
     for row, part in zip(size, parts, strict=True):
         row[: len(part.size)] = part.size
     return ObjectParams(
-        kind=np.array([p.kind for p in parts], np.int32), size=size.astype(np.float32),
-        position=np.array([p.position for p in parts], np.float32), quat=np.array([p.quat for p in parts], np.float32),
-        on=np.ones(len(parts), bool), com=com.astype(np.float32), inertia=inertia.astype(np.float32),
+        kind=np.array([p.kind for p in parts], np.int32),
+        size=size.astype(np.float32),
+        position=np.array([p.position for p in parts], np.float32),
+        quat=np.array([p.quat for p in parts], np.float32),
+        on=np.ones(len(parts), bool),
+        com=com.astype(np.float32),
+        inertia=inertia.astype(np.float32),
         inertia_quat=inertia_quat.astype(np.float32),
-    )  # fmt: skip
+    )
 
 
 def reflect(thing: ObjectParams) -> ObjectParams:

@@ -115,6 +115,9 @@ def _ring(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 _DRAW = {
-    shapes.SPHERE: _sphere, shapes.CAPSULE: _capsule, shapes.ELLIPSOID: _ellipsoid,
-    shapes.CYLINDER: _cylinder, shapes.BOX: _box,
-}  # fmt: skip
+    shapes.SPHERE: _sphere,
+    shapes.CAPSULE: _capsule,
+    shapes.ELLIPSOID: _ellipsoid,
+    shapes.CYLINDER: _cylinder,
+    shapes.BOX: _box,
+}

@@ -50,10 +50,14 @@ class Engine:
         qpos = jnp.asarray(qpos, jnp.float32)  # as every engine gives it back, under JAX_ENABLE_X64 too
         rest = jnp.zeros(model.nv, qpos.dtype)
         return PhysicsState(
-            qpos=qpos, qvel=rest, warmstart=rest, torque=jnp.zeros(model.nu, qpos.dtype),
-            touch=jnp.zeros(model.nsensordata, qpos.dtype), finite=jnp.isfinite(qpos).all(),
+            qpos=qpos,
+            qvel=rest,
+            warmstart=rest,
+            torque=jnp.zeros(model.nu, qpos.dtype),
+            touch=jnp.zeros(model.nsensordata, qpos.dtype),
+            finite=jnp.isfinite(qpos).all(),
             steps=jnp.zeros((), jnp.int32),
-        )  # fmt: skip
+        )
 
     def step(self, state: PhysicsState, ctrl: jax.Array, world: World) -> PhysicsState:
         """Advances one control step (0.1 s) with joint targets `ctrl` (n,) [rad] held constant."""

@@ -120,6 +120,9 @@ def _inputs(
 
 def _outputs(state: PhysicsState, data: mjx.Data) -> PhysicsState:
     return state.replace(
-        qpos=data.qpos, qvel=data.qvel, warmstart=data.qacc_warmstart,
-        torque=data.actuator_force, touch=data.sensordata,
-    )  # fmt: skip
+        qpos=data.qpos,
+        qvel=data.qvel,
+        warmstart=data.qacc_warmstart,
+        torque=data.actuator_force,
+        touch=data.sensordata,
+    )

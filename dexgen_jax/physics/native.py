@@ -40,9 +40,12 @@ class _Simulators:
     """One `mujoco.batch.Batch` per batch size, used by one caller at a time."""
 
     OUTPUTS = {
-        "qpos": "qpos", "qvel": "qvel", "warmstart": "qacc_warmstart",
-        "torque": "actuator_force", "touch": "sensordata",
-    }  # fmt: skip
+        "qpos": "qpos",
+        "qvel": "qvel",
+        "warmstart": "qacc_warmstart",
+        "torque": "actuator_force",
+        "touch": "sensordata",
+    }
 
     def __init__(self, scene: Scene, substeps: int, threads: int):
         self.scene, self.substeps, self.threads = scene, substeps, threads

@@ -85,9 +85,13 @@ def build(hand: Hand, slot_kinds: tuple[int, ...]) -> Scene:
     first = model.geom("slot_0").id
     joint = model.joint(OBJECT)
     return Scene(
-        hand=hand, model=model, slot_kinds=tuple(slot_kinds), object_body=model.body(OBJECT).id,
-        slots=slice(first, first + len(slot_kinds)), object_dofs=slice(joint.dofadr[0], joint.dofadr[0] + 6),
-    )  # fmt: skip
+        hand=hand,
+        model=model,
+        slot_kinds=tuple(slot_kinds),
+        object_body=model.body(OBJECT).id,
+        slots=slice(first, first + len(slot_kinds)),
+        object_dofs=slice(joint.dofadr[0], joint.dofadr[0] + 6),
+    )
 
 
 def model_of(scene: Scene, fields: dict[str, np.ndarray]) -> mujoco.MjModel:

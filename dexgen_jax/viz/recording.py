@@ -104,9 +104,12 @@ def save(folder: str | Path, hand: Hand, objects: Sequence[str], steps: Sequence
 
 
 def write_film(
-    path: str | Path, scene: Scene, packed: Callable[[str], ObjectParams], takes: dict[str, Sequence[Step]],
+    path: str | Path,
+    scene: Scene,
+    packed: Callable[[str], ObjectParams],
+    takes: dict[str, Sequence[Step]],
     look: film.FilmConfig,
-) -> None:  # fmt: skip
+) -> None:
     """Writes an mp4 of one recording, or of several beside each other; `takes` by the caption of each.
 
     `packed(name)` gives an object in the slots of `scene`.

@@ -92,9 +92,13 @@ class Session:
     """One hand, one object, one operator. `moment` is what is to be seen, `before` what was seen a step ago."""
 
     def __init__(
-        self, world: World, helper: Helper, operators: Mapping[str, Operator], seed: int = 0,
+        self,
+        world: World,
+        helper: Helper,
+        operators: Mapping[str, Operator],
+        seed: int = 0,
         device: Track | None = None,
-    ):  # fmt: skip
+    ):
         """`operators` by name spoil the expert's action; the session begins with the world's first object.
 
         `device` is one more operator. While it is silent, or the helper is (TimeoutError, ConnectionResetError), the

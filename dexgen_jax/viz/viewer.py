@@ -36,9 +36,13 @@ class Viewer:
     """Serves a session at `http://host:port` until it is told to stop."""
 
     def __init__(
-        self, session: Session, host: str = "127.0.0.1", port: int = 8080, folder: str | Path | None = None,
+        self,
+        session: Session,
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        folder: str | Path | None = None,
         shelf: Shelf | None = None,
-    ):  # fmt: skip
+    ):
         """Recordings go to `folder`; without one none are offered. What is on the `shelf` can be shown again.
 
         Raises ValueError without viser, OSError for a port that cannot be had; port 0 takes any.

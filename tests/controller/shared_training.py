@@ -47,9 +47,12 @@ def main(few: int, *others: int):
             for count, loop in loops.items()
         }
         statistics = Normalizer(
-            np.zeros((4, 60), np.float32), np.ones((4, 60), np.float32), np.full(2, 0.01, np.float32),
-            np.zeros(16, np.float32), np.full(16, 0.1, np.float32),
-        )  # fmt: skip
+            np.zeros((4, 60), np.float32),
+            np.ones((4, 60), np.float32),
+            np.full(2, 0.01, np.float32),
+            np.zeros(16, np.float32),
+            np.full(16, 0.1, np.float32),
+        )
         states, learned = {}, {}
         for count, loop in loops.items():
             placed = loop.everywhere((statistics, KEY))

@@ -90,11 +90,14 @@ def test_diagnostics_are_in_metres_and_radians(act, tiny, untrained):
     assert diagnostics.spread == 0
 
 
-@pytest.mark.parametrize(("given", "event"), [
-    ({"q": MIDDLE * np.nan}, Event.BAD_READING),
-    ({"target": MIDDLE + np.inf}, Event.BAD_READING),
-    ({"age": 0.2}, Event.LATE),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "event"),
+    [
+        ({"q": MIDDLE * np.nan}, Event.BAD_READING),
+        ({"target": MIDDLE + np.inf}, Event.BAD_READING),
+        ({"age": 0.2}, Event.LATE),
+    ],
+)
 def test_a_bad_or_late_reading_is_forgotten_and_the_last_action_held(act, tiny, untrained, given, event):
     first, state, _ = _call(act, tiny, untrained)
     held, then, diagnostics = act(untrained, state, told(**{"target": first} | given))

@@ -25,8 +25,12 @@ def test_shapes_are_words_for_the_sizes_of_hand_and_model():
 
 
 def test_every_array_of_a_tick_is_in_the_contract():
-    declared = [name for each in (TickInput, controller.State, controller.Diagnostics, commands.Command)
-                for name in inspect.get_annotations(each) if name != "command"]  # fmt: skip
+    declared = [
+        name
+        for each in (TickInput, controller.State, controller.Diagnostics, commands.Command)
+        for name in inspect.get_annotations(each)
+        if name != "command"
+    ]
     parts = contract.describe_tick(Model())
     said = [field for part in ("state", "inputs", "outputs") for field in parts[part].values()]
     assert len(said) == len(declared) + 1  # and the action

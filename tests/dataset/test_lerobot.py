@@ -89,11 +89,14 @@ def test_a_faster_robot_without_targets_in_force_is_thinned_out(tmp_path):
     middle = (HAND.lower + HAND.upper) / 2
     state = (middle + 0.01 * np.arange(7)[:, None]).astype(np.float32)
     frames = {
-        "observation.state": state, "action": state + np.float32(0.002),
-        "timestamp": np.arange(7, dtype=np.float32) / 20, "frame_index": np.arange(7),
-        "episode_index": np.zeros(7, int), "index": np.arange(7),
+        "observation.state": state,
+        "action": state + np.float32(0.002),
+        "timestamp": np.arange(7, dtype=np.float32) / 20,
+        "frame_index": np.arange(7),
+        "episode_index": np.zeros(7, int),
+        "index": np.arange(7),
         "task_index": np.zeros(7, int),
-    }  # fmt: skip
+    }
     log = tmp_path / "log"
     lerobot._write_table(log / "data/chunk-000/file-000.parquet", frames)
     lerobot._write_table(log / "meta/tasks.parquet", {"task_index": np.arange(1), "task": ["turn it"]}, "task")

@@ -17,9 +17,7 @@ def dataset(tmp_path_factory):
         folder, HAND, LAYOUT, {"control_hz": 10.0, "objects": ["cube_55", "rod_30_150", "rod_30_150"]}
     )
     for block, numbers in enumerate(([0, 1], [2, 2])):
-        columns = {
-            name: np.zeros((2, 10, *column.shape), column.dtype) for name, column in store.columns(HAND).items()
-        }  # fmt: skip
+        columns = {name: np.zeros((2, 10, *column.shape), column.dtype) for name, column in store.columns(HAND).items()}
         columns["privileged/object_index"][:] = np.array(numbers)[:, None]
         columns["mode"][:] = block
         columns["flags"][0, 4] = store.DROP

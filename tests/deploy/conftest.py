@@ -25,9 +25,12 @@ def controller():
     rng, shape = np.random.default_rng(0), (model.history, windows.condition_size(model.hand))
     joints = model.hand.num_joints
     statistics = Normalizer(
-        0.1 * rng.normal(size=shape), rng.uniform(0.5, 1.0, shape), np.array([0.005, 0.009]),
-        0.01 * rng.normal(size=joints), rng.uniform(0.02, 0.06, joints),
-    )  # fmt: skip
+        0.1 * rng.normal(size=shape),
+        rng.uniform(0.5, 1.0, shape),
+        np.array([0.005, 0.009]),
+        0.01 * rng.normal(size=joints),
+        rng.uniform(0.02, 0.06, joints),
+    )
     statistics = jax.tree.map(np.float32, statistics)
     parameters = jax.jit(model.initial_parameters)(jax.random.PRNGKey(2))
     return Controller(model, Weights(**parameters, normalizer=statistics), seed=3)

@@ -21,8 +21,12 @@ NAN, INF = np.float32(np.nan), np.float32(np.inf)
 TARGET, WISH = MIDDLE + np.float32(0.05), MIDDLE + np.float32(0.1)
 GOOD = {"q": MIDDLE, "target": TARGET, "command": WISH, "strength": np.inf}
 BAD_READING, LATE, BAD_ACTION, REFUSED, CLIPPED = (
-    Event.BAD_READING, Event.LATE, Event.BAD_ACTION, Event.COMMAND_REFUSED, Event.COMMAND_CLIPPED
-)  # fmt: skip
+    Event.BAD_READING,
+    Event.LATE,
+    Event.BAD_ACTION,
+    Event.COMMAND_REFUSED,
+    Event.COMMAND_CLIPPED,
+)
 CUT = Event.ACTION_CLIPPED
 
 
@@ -188,10 +192,13 @@ def entries(controller, robot, graph):
     thread = threading.Thread(target=server.serve, args=(over.is_set,))
     thread.start()
     found = {
-        "in process": InProcess(controller), "file": File(robot), "remote": Remote(server.address),
-        "loop": Loop(server.address), "raw StableHLO": Raw(copy.copy(robot), robot.tick),
+        "in process": InProcess(controller),
+        "file": File(robot),
+        "remote": Remote(server.address),
+        "loop": Loop(server.address),
+        "raw StableHLO": Raw(copy.copy(robot), robot.tick),
         "raw ONNX": Raw(copy.copy(robot), onnx_runner(graph)),
-    }  # fmt: skip
+    }
     yield found
     for name in ("remote", "loop"):
         found[name].client.close()

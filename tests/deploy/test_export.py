@@ -142,8 +142,12 @@ def test_the_contract_says_what_a_driver_needs(file, controller):
     assert terms["events"]["LATE"] == 2 and terms["held_if"] == 7 and terms["limits"]["max_step"] == 0.15
     assert terms["platforms"] == ["cpu", "cuda", "tpu"]
     assert {name: field["shape"] for name, field in terms["state"].items()} == {
-        "q": [4, 16], "target": [4, 16], "safe": [16], "wish": [16], "doubt": [],
-    }  # fmt: skip
+        "q": [4, 16],
+        "target": [4, 16],
+        "safe": [16],
+        "wish": [16],
+        "doubt": [],
+    }
     assert json.loads(json.dumps(contract.describe(controller))).items() <= terms.items()
 
 

@@ -27,9 +27,13 @@ def test_a_client_gets_what_its_session_says(serve, sessions):
             target, told = client.act(MIDDLE, MIDDLE, np.full((4, 3), 0.01), kind="tip_offsets", strength=0.1, age=0.02)
             np.testing.assert_array_equal(target, MIDDLE + np.float32(0.001) * count)
     assert told == {
-        "distance": 0.25, "overruled": 0.5, "spread": 0.0, "strength": pytest.approx(0.1),
-        "doubt": 0.001, "events": ["BAD_READING", "ACTION_CLIPPED"],
-    }  # fmt: skip
+        "distance": 0.25,
+        "overruled": 0.5,
+        "spread": 0.0,
+        "strength": pytest.approx(0.1),
+        "doubt": 0.001,
+        "events": ["BAD_READING", "ACTION_CLIPPED"],
+    }
     (session,) = sessions
     np.testing.assert_array_equal(session.resets[0][1], MIDDLE + np.float32(0.1))
     q, _, command, how = session.acts[-1]

@@ -25,10 +25,13 @@ def _page(tmp_path, **changes):
     mp4.write_bytes(b"not really a film")
     steps = np.arange(1, 5)
     fields = dict(
-        rows=ROWS, comparisons=COMPARED, films=[report.Film(mp4, "Alone & helped <side by side>")],
+        rows=ROWS,
+        comparisons=COMPARED,
+        films=[report.Film(mp4, "Alone & helped <side by side>")],
         curves=[plots.Curve("Loss", "gradient steps", {"denoising": (steps, 1 / steps)}, log=True)],
-        facts={"Goal": "within 2.5 cm"}, listings={"settings": "a < b"},
-    )  # fmt: skip
+        facts={"Goal": "within 2.5 cm"},
+        listings={"settings": "a < b"},
+    )
     return report.page(report.Report(**fields | changes))
 
 

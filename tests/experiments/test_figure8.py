@@ -33,11 +33,14 @@ def test_the_plan_has_every_helper_where_objects_differ_and_three_elsewhere():
     assert {helper for _, helper, _ in on_train} - {helper for _, helper, _ in without} == {"cloned", "nearest motion"}
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"splits": ("upside_down",)}, "config.splits has 'upside_down'; there are: train, held_out"),
-    ({"helpers": ("prayer",)}, "config.helpers has 'prayer'; there are: alone, clipped"),
-    ({"operators": ("frozen 7",)}, "no finger 7: hand 'allegro' has 0 to 3"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"splits": ("upside_down",)}, "config.splits has 'upside_down'; there are: train, held_out"),
+        ({"helpers": ("prayer",)}, "config.helpers has 'prayer'; there are: alone, clipped"),
+        ({"operators": ("frozen 7",)}, "no finger 7: hand 'allegro' has 0 to 3"),
+    ],
+)
 def test_what_does_not_exist_is_refused_at_once(changes, message):
     with pytest.raises(ValueError, match=message):
         figure8.check(_config("smoke", **changes))

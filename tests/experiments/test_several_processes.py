@@ -101,9 +101,13 @@ def slurm(tmp_path, dataset):
             free.bind(("localhost", 0))
             address = f"localhost:{free.getsockname()[1]}"
         environment = outside() | {
-            "SLURM_SUBMIT_DIR": str(place), "SLURM_JOB_ID": "7", "PATH": f"{place / 'bin'}:{os.environ['PATH']}",
-            "DEXGEN_DISTRIBUTED": "1", "JAX_NUM_PROCESSES": "2", "JAX_COORDINATOR_ADDRESS": address,
-        }  # fmt: skip
+            "SLURM_SUBMIT_DIR": str(place),
+            "SLURM_JOB_ID": "7",
+            "PATH": f"{place / 'bin'}:{os.environ['PATH']}",
+            "DEXGEN_DISTRIBUTED": "1",
+            "JAX_NUM_PROCESSES": "2",
+            "JAX_COORDINATOR_ADDRESS": address,
+        }
         return ["bash", str(place / "job")], environment, place
 
     return job

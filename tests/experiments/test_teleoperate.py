@@ -49,11 +49,14 @@ def test_a_file_that_is_no_calibration_of_this_hand_says_so(tmp_path, text, word
         input_device.read(tmp_path / "calibration.json", allegro.load())
 
 
-@pytest.mark.parametrize("key, value, words", [
-    ("hold", 0.0, "config.hold is 0.0: it must be above 0"),
-    ("max_age", -1.0, "config.max_age is -1.0: it must be above 0"),
-    ("wrist", "palm left", "wrist is 'palm left'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "key, value, words",
+    [
+        ("hold", 0.0, "config.hold is 0.0: it must be above 0"),
+        ("max_age", -1.0, "config.max_age is -1.0: it must be above 0"),
+        ("wrist", "palm left", "wrist is 'palm left'"),
+    ],
+)
 def test_settings_that_cannot_be_are_refused_at_the_start(tmp_path, key, value, words):
     with pytest.raises(ValueError, match=words):
         settings.refuse(fake_device.configured("teleoperate", tmp_path, **{key: value}), "teleoperate")

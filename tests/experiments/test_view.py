@@ -28,13 +28,16 @@ def with_viser(monkeypatch):
     monkeypatch.setattr(view.viewer, "require_viser", lambda: None)
 
 
-@pytest.mark.parametrize("key, value, words", [
-    ("objects", "cube_56", "no object named .cube_56.; nearest: cube_"),
-    ("controller", "nowhere", "config.controller is 'nowhere', and there is no such file or folder"),
-    ("operators", ("clumsy",), "no operator 'clumsy'; an operator is one of noisy, slow, clean"),
-    ("wrist", "palm left", "wrist is 'palm left' and help 'helped': a wrist is one of palm up"),
-    ("token_file", "nowhere", "config.token_file is 'nowhere', and there is no such file or folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "key, value, words",
+    [
+        ("objects", "cube_56", "no object named .cube_56.; nearest: cube_"),
+        ("controller", "nowhere", "config.controller is 'nowhere', and there is no such file or folder"),
+        ("operators", ("clumsy",), "no operator 'clumsy'; an operator is one of noisy, slow, clean"),
+        ("wrist", "palm left", "wrist is 'palm left' and help 'helped': a wrist is one of palm up"),
+        ("token_file", "nowhere", "config.token_file is 'nowhere', and there is no such file or folder"),
+    ],
+)
 def test_settings_that_cannot_be_are_refused_at_the_start(config, key, value, words):
     config[key] = value
     with pytest.raises((ValueError, FileNotFoundError), match=words):

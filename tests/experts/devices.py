@@ -97,18 +97,22 @@ def main():
     batch = jax.device_get((start, steps))  # on no device yet
     alone, by_two, by_four = (jax.device_get(learned(*batch, count)) for count in (1, 2, 4))
 
-    print(json.dumps({
-        "devices": jax.device_count(),
-        "parameters_shard_map_to_pmap": largest_difference(sharded.params, first.params),
-        "parameters_between_devices": largest_difference(first.params, second.params),
-        "statistics_between_devices": largest_difference(first.stats, second.stats),
-        "parameters_moved": largest_difference(first.params, start.params),
-        "parameters_one_to_two": largest_difference(alone, by_two),
-        "parameters_one_to_four": largest_difference(alone, by_four),
-        "noise_differs": bool(np.abs(place[0] - place[1]).max() > 0),
-        **continued(),
-        "native_physics_is_the_same": native_physics_is_the_same(),
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "devices": jax.device_count(),
+                "parameters_shard_map_to_pmap": largest_difference(sharded.params, first.params),
+                "parameters_between_devices": largest_difference(first.params, second.params),
+                "statistics_between_devices": largest_difference(first.stats, second.stats),
+                "parameters_moved": largest_difference(first.params, start.params),
+                "parameters_one_to_two": largest_difference(alone, by_two),
+                "parameters_one_to_four": largest_difference(alone, by_four),
+                "noise_differs": bool(np.abs(place[0] - place[1]).max() > 0),
+                **continued(),
+                "native_physics_is_the_same": native_physics_is_the_same(),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -35,9 +35,13 @@ class Walk(Env):
         age = info["age"] + 1
         info = info | {"rng": rng, "age": age, "truncation": (age >= self.episode_steps) * (1.0 - drop)}
         return state.replace(
-            pipeline_state=place, obs=self._observe(place, info), reward=10 * nearer, done=drop,
-            metrics={"drop": drop}, info=info,
-        )  # fmt: skip
+            pipeline_state=place,
+            obs=self._observe(place, info),
+            reward=10 * nearer,
+            done=drop,
+            metrics={"drop": drop},
+            info=info,
+        )
 
     def _observe(self, place: jax.Array, info: dict) -> dict[str, jax.Array]:
         seen = jnp.concatenate([place, info["goal"]])

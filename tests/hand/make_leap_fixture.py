@@ -37,11 +37,15 @@ def main(path: str) -> None:
             mujoco.mju_mulQuat(quat[row, body], back, data.xquat[body])
     moving = [body for body in range(model.nbody) if body not in (0, palm)]
     np.savez_compressed(
-        Path(__file__).with_name("leap_kinematics.npz"), q=q.astype(np.float32), joint_range=model.jnt_range,
-        joints=[model.joint(i).name for i in range(model.njnt)], bodies=[model.body(i).name for i in moving],
-        position=position[:, moving].astype(np.float32), quat=quat[:, moving].astype(np.float32),
+        Path(__file__).with_name("leap_kinematics.npz"),
+        q=q.astype(np.float32),
+        joint_range=model.jnt_range,
+        joints=[model.joint(i).name for i in range(model.njnt)],
+        bodies=[model.body(i).name for i in moving],
+        position=position[:, moving].astype(np.float32),
+        quat=quat[:, moving].astype(np.float32),
         mujoco=mujoco.__version__,
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

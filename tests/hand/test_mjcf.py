@@ -148,16 +148,20 @@ STRING = '<tendon><spatial name="string"><site site="{a}"/><site site="{b}"/></s
             dict(more='<equality><connect body1="left_last" body2="right_last" anchor="0 0 0"/></equality>'),
             "joint 'left_curl' is in a closed linkage",
         ),
-        (dict(joints={'<joint name="left_bend" axis="0 1 0"': '<joint name="left_bend" type="slide" axis="0 1 0"'}),
-         "joint 'left_bend' is no hinge"),
+        (
+            dict(joints={'<joint name="left_bend" axis="0 1 0"': '<joint name="left_bend" type="slide" axis="0 1 0"'}),
+            "joint 'left_bend' is no hinge",
+        ),
         (dict(joints={' range="-0.3 1.5"': ""}), "joint 'left_flex' has no limits: give it a range"),
-        (dict(joints={'<geom type="box"': '<joint name="left_spread" axis="0 0 1" range="-1 1"/><geom type="box"'}),
-         "joint 'left_(spread|flex)' shares its body with another joint"),
+        (
+            dict(joints={'<geom type="box"': '<joint name="left_spread" axis="0 0 1" range="-1 1"/><geom type="box"'}),
+            "joint 'left_(spread|flex)' shares its body with another joint",
+        ),
         (dict(servos=SERVOS.replace(SERVO.format(j="left_flex"), "")), "joint 'left_flex' has 0 actuators: it needs"),
         (dict(servos="".join(f'<motor joint="{j}"/>' for j in JOINTS)), "joint 'left_flex' has an actuator that is no"),
         (dict(servos=SERVOS.replace(' forcerange="-0.6 0.6"', "")), "joint 'left_flex' has no torque limit"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_taken_is_refused_by_the_name_of_its_joint(changes, words, write):
     with pytest.raises(ValueError, match=f"hand 'gripper': {words}"):
         take(write(**changes))

@@ -58,7 +58,10 @@ def _add_actuator_and_touch(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str
 def load() -> Hand:
     joints = 2 * len(FINGERS)
     prior = GraspPrior(
-        joint_mean=np.tile([-0.1, 0.3], len(FINGERS)), joint_std=0.1, object_position=np.array([0.05, 0.0, 0.0]),
-        object_spread=np.array([0.005, 0.005, 0.005]), closing=np.ones(joints),
-    )  # fmt: skip
+        joint_mean=np.tile([-0.1, 0.3], len(FINGERS)),
+        joint_std=0.1,
+        object_position=np.array([0.05, 0.0, 0.0]),
+        object_spread=np.array([0.005, 0.005, 0.005]),
+        closing=np.ones(joints),
+    )
     return describe("three_finger", build_spec, FINGERS, RADIUS, prior)

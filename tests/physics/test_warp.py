@@ -48,10 +48,14 @@ def test_one_vmap_two_vmaps_and_none_agree(warp, inputs):
     np.testing.assert_allclose(shared.qpos, once.qpos, atol=1e-5)
 
 
-@pytest.mark.parametrize("room, message", [
-    ({"contacts": 3}, r"naconmax is 12\).*set CONTACTS_PER_ENV to at least [4-9]"),
-    ({"rows": 8}, r"njmax is 8\).*ROWS_PER_ENV to at least \d\d"),
-], ids=["contacts", "rows"])  # fmt: skip
+@pytest.mark.parametrize(
+    "room, message",
+    [
+        ({"contacts": 3}, r"naconmax is 12\).*set CONTACTS_PER_ENV to at least [4-9]"),
+        ({"rows": 8}, r"njmax is 8\).*ROWS_PER_ENV to at least \d\d"),
+    ],
+    ids=["contacts", "rows"],
+)
 def test_an_overflow_is_an_error_that_names_the_size_needed(warp, inputs, room, message):
     small = dataclasses.replace(warp, advance=mjx.advance_warp(warp.scene, engines.SUBSTEPS, **room))
     with pytest.raises(jax.errors.JaxRuntimeError, match=message):

@@ -59,15 +59,18 @@ def test_the_token_opens_the_door_and_all_that_follows_goes_through(gate):
     assert connection.recv(4096) == b"AND THEN A WEB SOCKET"
 
 
-@pytest.mark.parametrize("line, field", [
-    ("GET / HTTP/1.1", "Host: here"),
-    ("GET / HTTP/1.1", "Cookie: dexgen_viewer=0"),
-    ("GET /?token=a+secret+of+some+lengtH HTTP/1.1", "Host: here"),
-    ("GET /?token= HTTP/1.1", "Host: here"),
-    ("GET / HTTP/1.1", "Cookie: \x00;;;=\xff"),
-    ("nonsense", "Host"),
-    ("GET / HTTP/1.1", f"Cookie: dexgen_viewer={TOKEN}"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "line, field",
+    [
+        ("GET / HTTP/1.1", "Host: here"),
+        ("GET / HTTP/1.1", "Cookie: dexgen_viewer=0"),
+        ("GET /?token=a+secret+of+some+lengtH HTTP/1.1", "Host: here"),
+        ("GET /?token= HTTP/1.1", "Host: here"),
+        ("GET / HTTP/1.1", "Cookie: \x00;;;=\xff"),
+        ("nonsense", "Host"),
+        ("GET / HTTP/1.1", f"Cookie: dexgen_viewer={TOKEN}"),
+    ],
+)
 def test_without_it_nothing_gets_through(gate, echo, line, field):
     answer, _ = ask(gate, line, field)
     assert answer.startswith("HTTP/1.1 403") and "the token is missing or wrong" in answer

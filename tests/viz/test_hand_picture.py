@@ -16,10 +16,10 @@ FINGER = """<body name="{f}_lower" pos="0.03 {y} 0" quat="0.9 0.1 0 0.1">
 JOINTS = [f"{f}_{link}" for f in ("left", "right") for link in ("lower", "upper")]
 SERVOS = "".join(f'<position joint="{j}" kp="2" kv="0.05" forcerange="-0.5 0.5"/>' for j in JOINTS)
 CARRIERS = {
-    "nothing": '{}',
+    "nothing": "{}",
     "an arm": '<body pos="0 0 0.5" quat="0 1 0 0"><joint name="wrist"/><geom size="0.2"/>{}</body>',
-    "nobody": '{}',  # it floats
-}  # fmt: skip
+    "nobody": "{}",  # it floats
+}
 
 
 @pytest.fixture

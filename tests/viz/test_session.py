@@ -261,20 +261,23 @@ def test_a_clip_is_shown_over_and_over_and_then_life_goes_on(session):
         session.replay([])
 
 
-@pytest.mark.parametrize("wishes, words", [
-    ({"thing": "cube_56"}, "no thing 'cube_56'; did you mean cube_55"),
-    ({"help": "helpd"}, "no help 'helpd'; did you mean helped"),
-    ({"operator": "me"}, "no operator 'me'; there are: still, sliders, handles, clean, wild"),
-    ({"strength": -1.0}, "strength is -1.0: it must be from 0 to 10"),
-    ({"shake": np.nan}, "shake is nan: it must be from 0 to 1.0"),
-    ({"speed": 0.0}, "speed is 0.0: it must be from 0.05 to 1"),
-    ({"wrist": "palm left"}, "no wrist 'palm left'"),
-    ({"wrist": np.zeros(3)}, "wrist must be 4 finite numbers"),
-    ({"joints": np.zeros(15)}, "joints must be 16 finite numbers"),
-    ({"tips": {0: np.array([0, np.inf, 0])}}, "the place of finger 0 must be 3 finite numbers"),
-    ({"tips": {4: np.zeros(3)}}, r"fingers are numbered from 0 to 3, got \[4\]"),
-    ({"strenght": 1.0}, "no wish named 'strenght'; did you mean strength"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wishes, words",
+    [
+        ({"thing": "cube_56"}, "no thing 'cube_56'; did you mean cube_55"),
+        ({"help": "helpd"}, "no help 'helpd'; did you mean helped"),
+        ({"operator": "me"}, "no operator 'me'; there are: still, sliders, handles, clean, wild"),
+        ({"strength": -1.0}, "strength is -1.0: it must be from 0 to 10"),
+        ({"shake": np.nan}, "shake is nan: it must be from 0 to 1.0"),
+        ({"speed": 0.0}, "speed is 0.0: it must be from 0.05 to 1"),
+        ({"wrist": "palm left"}, "no wrist 'palm left'"),
+        ({"wrist": np.zeros(3)}, "wrist must be 4 finite numbers"),
+        ({"joints": np.zeros(15)}, "joints must be 16 finite numbers"),
+        ({"tips": {0: np.array([0, np.inf, 0])}}, "the place of finger 0 must be 3 finite numbers"),
+        ({"tips": {4: np.zeros(3)}}, r"fingers are numbered from 0 to 3, got \[4\]"),
+        ({"strenght": 1.0}, "no wish named 'strenght'; did you mean strength"),
+    ],
+)
 def test_what_cannot_be_is_refused_and_changes_nothing(session, wishes, words):
     before = session.wishes
     with pytest.raises(ValueError, match=words):
