@@ -138,15 +138,11 @@ def act(
     held = events & int(safety.Event.HELD) > 0
     wish, doubt = jnp.where(held, state.wish, wish), jnp.where(held, state.doubt, doubt)
     diagnostics = Diagnostics(
-        motion=motion,
-        distance=guidance.rms_distance(motion, command.offsets, command.weight),
-        overruled=jnp.sqrt(jnp.mean((action - command.target) ** 2)),
-        spread=spread,
-        alpha=guidance.alpha_of(strength, weights.normalizer.offset_std),
-        strength=strength,
-        doubt=settings.listening.action_std / jnp.sqrt(listening.precision(settings.listening, doubt)),
-        events=events,
-    )
+        motion=motion, distance=guidance.rms_distance(motion, command.offsets, command.weight),
+        overruled=jnp.sqrt(jnp.mean((action - command.target) ** 2)), spread=spread,
+        alpha=guidance.alpha_of(strength, weights.normalizer.offset_std), strength=strength,
+        doubt=settings.listening.action_std / jnp.sqrt(listening.precision(settings.listening, doubt)), events=events,
+    )  # fmt: skip
     return action, state.replace(safe=action, wish=wish, doubt=doubt), diagnostics
 
 

@@ -105,18 +105,7 @@ def simulate(
         changes = {"wanted": change(before, wanted), "asked": change(before, asked), "done": after - before}
         moves = jnp.concatenate([moves[1:], changes["done"][None]])
         memory = jax.tree.map(lambda new, old: jnp.where(over, new, old), begin(then), (asking, helped, moves))
-        apart = kinematics.keypoints(env.hand, before + changes["asked"]) - kinematics.keypoints(env.hand, after)
-        record = Record(
-            drop=reached.done > 0,
-            goal=reached.metrics["success"] > 0,
-            blown_up=reached.metrics["blown_up"] > 0,
-            object=env.library.object_index[state.info["goal"]],
-            goal_age=state.info.get("goal_age", jnp.int32(0)) + 1,
-            kept=jnp.linalg.norm(apart, axis=-1).mean(),
-            intervention=_rms(changes["asked"] - changes["done"]),
-            jerk=_rms(moves[2] - 2 * moves[1] + moves[0]) * CONTROL_HZ**3,
-        )
-        return then, memory, record, changes
+        return then, memory, _record(env, state, reached, changes["asked"], moves), changes
 
     def step(carry: tuple, key: jax.Array) -> tuple[tuple, tuple[Record, Trace]]:
         state, memory = carry
@@ -129,6 +118,22 @@ def simulate(
 
     state = jax.vmap(env.reset)(jax.random.split(key_start, num_envs))
     return jax.lax.scan(step, (state, jax.vmap(begin)(state)), jax.random.split(key_steps, steps))[1]
+
+
+def _record(env: Env, state: State, reached: State, asked: jax.Array, moves: jax.Array) -> Record:
+    """What happened from `state` to `reached`, for the change `asked` (n,) [rad] and the last three made (3, n)."""
+    before, hand = state.info["target"], env.hand
+    apart = kinematics.keypoints(hand, before + asked) - kinematics.keypoints(hand, before + moves[2])
+    return Record(
+        drop=reached.done > 0,
+        goal=reached.metrics["success"] > 0,
+        blown_up=reached.metrics["blown_up"] > 0,
+        object=env.library.object_index[state.info["goal"]],
+        goal_age=state.info.get("goal_age", jnp.int32(0)) + 1,
+        kept=jnp.linalg.norm(apart, axis=-1).mean(),
+        intervention=_rms(asked - moves[2]),
+        jerk=_rms(moves[2] - 2 * moves[1] + moves[0]) * CONTROL_HZ**3,
+    )
 
 
 def _rms(values: jax.Array) -> jax.Array:

@@ -58,8 +58,7 @@ def from_mjcf(
 
     overlapping += _overlapping(build().compile(), source)
     radius = tip_radius or float(np.mean([radius for _, _, radius in tips.values()]))
-    found = prior or _prior(build().compile(), tuple(fingers))
-    return describe(name, build, tuple(fingers), radius, found)
+    return describe(name, build, tuple(fingers), radius, prior or _prior(build().compile(), tuple(fingers)))
 
 
 def _frame(out: str, along: str) -> np.ndarray:
