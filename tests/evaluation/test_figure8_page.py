@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 from evaluation_records import record
@@ -43,6 +44,15 @@ def test_the_pages_numbers_are_those_of_the_results():
     assert ratio["goals"]["value"] == sum(helped["goals"]) / sum(alone["goals"])
     assert ratio["hold"]["low"] == intervals.paired_ratio(alone["drops"], helped["drops"]).low
     assert f"{ratio['hold']['value']:.3g}"[:3] in figure8_page.sentence("noisy 1.5", ratio)
+
+
+def test_the_page_in_the_docs_says_what_its_results_say():
+    folder = Path(__file__).parents[2] / "docs" / "results" / "figure8"
+    results, page = json.loads((folder / "results.json").read_text()), (folder / "figure8.html").read_text()
+    for split, rows in results["rows"].items():
+        assert figure8_page.table(rows) in page, split
+        for name, ratio in figure8_page.compare(rows).items():
+            assert figure8_page.sentence(name, ratio) in page
 
 
 def test_rows_without_a_drop_or_a_goal_are_shown_too():
