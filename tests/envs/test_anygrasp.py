@@ -223,7 +223,7 @@ def test_grasps_that_do_not_belong_to_the_engine_are_refused(engine, library):
 def test_an_actor_that_sees_all_sees_what_it_saw_before_and_then_the_rest(make_env, env, moved):
     shown = make_env({"sees_all": True})
     after = moved[1]
-    more = jax.jit(jax.vmap(shown._observe))(after.pipeline_state, after.info)
+    more = jax.jit(jax.vmap(shown.observe))(after.pipeline_state, after.info)
     (known,), (all_of_it,) = env.observation_size["state"], shown.observation_size["state"]
     np.testing.assert_allclose(more["state"][:, :known], after.obs["state"], atol=1e-5)
     # joints, torques, touch, push, five of the world, distance and normal at eight keypoints, how long held and set,
