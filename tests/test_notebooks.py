@@ -26,7 +26,6 @@ SMALL = {
     ),
     "05_your_own_loop": (dict(TICKS=3, REAL_TIME_TICKS=3), 1),
 }
-CHEAPEST = "05_your_own_loop"
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -69,9 +68,8 @@ def test_the_readme_leads_to_it(path):
     assert f"]({path.relative_to(ROOT).as_posix()})" in (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == CHEAPEST else pytest.param(name, marks=pytest.mark.slow) for name in SMALL]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
 def test_it_runs_from_top_to_bottom(name, monkeypatch):
     """In a kernel of its own, with small parameters in a cell after those that it comes with."""
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")

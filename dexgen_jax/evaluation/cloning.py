@@ -26,6 +26,12 @@ def policy(model: Model, parameters: Any) -> Callable[[jax.Array], jax.Array]:
     return lambda condition: _network(model).apply(parameters, condition, _no_motion())
 
 
+def initial(model: Model, key: jax.Array) -> Any:
+    """The parameters of one that has learned nothing."""
+    condition = jnp.zeros((model.history, windows.condition_size(model.hand)))
+    return _network(model).init(key, condition, _no_motion())
+
+
 def learn(
     model: Model, normalizer: Normalizer, recording: windows.Recording, key: jax.Array, steps: int, batch: int = 256,
     rate: float = 1e-3,
@@ -33,8 +39,7 @@ def learn(
     """Learns for `steps` gradient steps; returns the parameters and the last loss, of normalised actions."""
     lengths = (model.history, model.horizon)
     optimizer = optax.adamw(optax.warmup_cosine_decay_schedule(0.0, rate, min(200, steps // 2), steps))
-    condition = jnp.zeros((model.history, windows.condition_size(model.hand)))
-    parameters = _network(model).init(key, condition, _no_motion())
+    parameters = initial(model, key)
 
     def loss(parameters: Any, batch: windows.Window) -> jax.Array:
         guess = jax.vmap(lambda x: policy(model, parameters)(normalizer.encode_condition(x)))(batch.condition)

@@ -63,6 +63,7 @@ def products(jaxpr):
             yield from products(getattr(part, "jaxpr", part)) if hasattr(part, "eqns") else ()
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_in_16_bits_and_learns_in_32(tiny, recording, statistics):
     window = training.draw(tiny, RECIPE, recording, jax.random.PRNGKey(0), 1)
     window = jax.tree.map(lambda x: x[0], window)

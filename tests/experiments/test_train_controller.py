@@ -57,6 +57,7 @@ def _die_after_a_save(patch):
     patch.setattr(Checkpoints, "save", save_and_die)
 
 
+@pytest.mark.slow
 def test_a_killed_training_continues_to_the_same_controller_while_its_dataset_grows(tmp_path, capsys, monkeypatch):
     """Split and statistics belong to the run."""
     folder = tmp_path / "dataset"

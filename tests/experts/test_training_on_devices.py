@@ -33,6 +33,7 @@ def found():
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_devices_agree_under_shard_map_and_under_pmap_however_many_they_are(found):
     assert found["devices"] == 4
     assert found["parameters_shard_map_to_pmap"] < 1e-6
@@ -42,6 +43,7 @@ def test_devices_agree_under_shard_map_and_under_pmap_however_many_they_are(foun
     assert found["noise_differs"] and found["native_physics_is_the_same"]
 
 
+@pytest.mark.slow
 def test_a_training_on_two_devices_goes_on_from_disk_as_if_never_stopped(found):
     assert found["continued"] == 0 and found["steps"] == 3 and found["devices_of_continued"] == [2]
     assert found["read_on_one_device"] == 0  # and could go on there
