@@ -26,7 +26,7 @@ def describe(dataset: store.Dataset, drop_seconds: float, modes: Sequence[str]) 
     hertz = dataset.attributes.get("control_hz", 10.0)
     objects = list(dataset.attributes.get("objects", []))
     counts = dict.fromkeys((*EVENTS, "kept"), 0)
-    of_modes, of_objects = np.zeros(len(modes), int), np.zeros(max(len(objects), 1), int)
+    of_modes, of_objects = np.zeros(len(modes), int), np.zeros(len(objects), int)
     low, high = [], []
     for start in range(0, dataset.num_streams, dataset.layout.streams):
         names = ["flags", "mode", "q", "privileged/object_index"]
@@ -35,7 +35,8 @@ def describe(dataset: store.Dataset, drop_seconds: float, modes: Sequence[str]) 
             counts[name] += int(np.count_nonzero(block["flags"] & bit))
         counts["kept"] += len(windows.valid_index(block["flags"], 1, 1, round(drop_seconds * hertz)))
         of_modes += np.bincount(block["mode"].ravel(), minlength=len(modes))
-        of_objects += np.bincount(block["privileged/object_index"].ravel(), minlength=len(of_objects))
+        if objects:  # or their numbers mean nothing
+            of_objects += np.bincount(block["privileged/object_index"].ravel(), minlength=len(of_objects))
         low.append(block["q"].min((0, 1)))
         high.append(block["q"].max((0, 1)))
     rows = dataset.num_streams * dataset.num_rows
