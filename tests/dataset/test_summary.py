@@ -12,10 +12,12 @@ HAND, LAYOUT = allegro.load(), store.Layout(blocks=2, streams=2, rows=10)
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     """Block 0 of one task with a cube and a rod, block 1 of another with a rod of its own number."""
-    folder = tmp_path_factory.mktemp("summary")
-    writer = store.create(
-        folder, HAND, LAYOUT, {"control_hz": 10.0, "objects": ["cube_55", "rod_30_150", "rod_30_150"]}
-    )
+    objects = ["cube_55", "rod_30_150", "rod_30_150"]
+    return _recorded(tmp_path_factory.mktemp("summary"), {"control_hz": 10.0, "objects": objects})
+
+
+def _recorded(folder, attributes):
+    writer = store.create(folder, HAND, LAYOUT, attributes)
     for block, numbers in enumerate(([0, 1], [2, 2])):
         columns = {name: np.zeros((2, 10, *column.shape), column.dtype) for name, column in store.columns(HAND).items()}
         columns["privileged/object_index"][:] = np.array(numbers)[:, None]
@@ -30,6 +32,10 @@ def test_shares_of_modes_and_objects_add_up_whatever_tasks_they_are_of(dataset):
     found = summary.describe(dataset, 0.2, ("default", "other", "none"))
     assert found["objects"] == {"cube_55": 0.25, "rod_30_150": 0.75}
     assert found["modes"] == {"default": 0.5, "other": 0.5}
+
+
+def test_objects_without_names_are_not_told_apart(tmp_path):
+    assert summary.describe(_recorded(tmp_path, {"control_hz": 10.0}), 0.2, ("default", "other"))["objects"] == {}
 
 
 def test_rows_drops_and_time(dataset):
