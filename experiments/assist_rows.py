@@ -53,9 +53,8 @@ def simulate(
             if case in rows:
                 continue
             name, helper, strength = case
-            kind, *amplitude = name.split()
-            operator, share = operators.parse(name, env.hand), float(amplitude[0]) if kind == "misled" else 0.0
-            style = kind if kind in STYLES else ""
+            operator, style = operators.parse(name, env.hand), name if name in STYLES else ""
+            share = float(operator.misled)
             record, trace = row(operator, learned.get(helper), jnp.float32(strength or 0), key, helper, style, share)
             files.save_trace(folder, case, trace, round(config.film.seconds * CONTROL_HZ))
             found = assist.summarise(name, record, helper, strength)

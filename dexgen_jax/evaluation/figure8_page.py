@@ -61,7 +61,8 @@ def page(results: dict[str, Any]) -> str:
 def compare(rows: list[dict[str, Any]], helper: str = helping.CONTROLLER) -> dict[str, dict[str, dict[str, float]]]:
     """By operator: how many times as long it holds, and as many goals it reaches, helped as alone.
 
-    Of the environments in pairs, with bootstrap intervals. Operators without both rows are left out.
+    Of the environments in pairs, with bootstrap intervals, at the first of several strengths. Operators without both
+    rows are left out.
     """
     ratios = {}
     for name, group in report.by_operator(rows).items():
@@ -117,11 +118,11 @@ def _split(split: str, rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _splits(found: dict[str, list]) -> list[str]:
-    figures = []
+    figures, compared = [], {split: compare(rows) for split, rows in found.items()}
+    names = [name for name in PAPER if any(name in ratios for ratios in compared.values())]
     for quantity, what in (("hold", "seconds held per drop"), ("goals", "goals a minute")):
-        names = [name for name in PAPER if any(name in compare(rows) for rows in found.values())]
         groups = {
-            name: {split: compare(rows)[name][quantity] for split, rows in found.items() if name in compare(rows)}
+            name: {split: ratios[name][quantity] for split, ratios in compared.items() if name in ratios}
             for name in names
         }
         if groups:
@@ -149,7 +150,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _shown(row: dict[str, Any]) -> bool:
-    return row["helper"] in (helping.ALONE, helping.TURNED_DOWN, helping.CONTROLLER)
+    return row["helper"] in helping.SHORT
 
 
 def _figure(drawing: str, caption: str) -> str:

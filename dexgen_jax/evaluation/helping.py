@@ -21,6 +21,7 @@ from dexgen_jax.dataset import windows
 ALONE, CLIPPED, LOW_PASSED, TURNED_DOWN = "alone", "clipped", "low-passed", "turned down"
 AGREED, NEAREST, CLONED, CONTROLLER, OF_32 = "agreed", "nearest motion", "cloned", "controller", "nearest of 32"
 PLAIN = (ALONE, CLIPPED, LOW_PASSED, TURNED_DOWN)  # those that have learned nothing
+SHORT = (ALONE, TURNED_DOWN, CONTROLLER)  # what is always compared
 LEARNED = (AGREED, NEAREST, CLONED, CONTROLLER, OF_32)  # those that listen with a strength
 
 

@@ -43,6 +43,9 @@ class Operator:
     late: int = 0  # control steps that its actions come late, 0 to LATEST
     squeeze: float = 0.0  # amplitude of a sinusoid that closes and opens the hand, action units at its fastest joint
     frozen: int = NO_FINGER  # number of the finger that does nothing, in the order of the hand's tips
+    misled: float = (
+        0.0  # share of the time that the expert is shown a wrong goal; its environment does it, see `Misled`
+    )
 
     def reset(self, hand: Hand) -> Memory:
         """The memory of an operator who begins."""
@@ -114,7 +117,7 @@ def misled(share: float) -> Operator:
     """The expert, who for this share of the time goes for a wrong goal, see `Misled`: a planner that errs."""
     if not 0 <= share <= 1:
         raise ValueError(f"a share of the time is from 0 to 1, got {share}")
-    return clean()
+    return Operator(1.0, 1.0, 0.0, misled=share)
 
 
 def random(amplitude: float = 1.0) -> Operator:

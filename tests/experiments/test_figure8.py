@@ -21,7 +21,9 @@ def _config(size, **changes):
 
 @pytest.mark.parametrize("size", ["smoke", "laptop", "wide", "gpu"])
 def test_every_size_can_be_run(size):
-    figure8.check(_config(size))
+    config = _config(size)
+    figure8.check(config)
+    assert all(figure8.cases(config, split) for split in config.splits)
 
 
 def test_the_plan_has_every_helper_where_objects_differ_and_three_elsewhere():
