@@ -53,8 +53,8 @@ def simulate(
             if case in rows:
                 continue
             name, helper, strength = case
-            operator, style = operators.parse(name, env.hand), name if name in STYLES else ""
-            share = float(operator.misled)
+            operator, kind = operators.parse(name, env.hand), name.split()[0]
+            style, share = kind if kind in STYLES else "", float(operator.misled)
             record, trace = row(operator, learned.get(helper), jnp.float32(strength or 0), key, helper, style, share)
             files.save_trace(folder, case, trace, round(config.film.seconds * CONTROL_HZ))
             found = assist.summarise(name, record, helper, strength)

@@ -43,9 +43,7 @@ class Operator:
     late: int = 0  # control steps that its actions come late, 0 to LATEST
     squeeze: float = 0.0  # amplitude of a sinusoid that closes and opens the hand, action units at its fastest joint
     frozen: int = NO_FINGER  # number of the finger that does nothing, in the order of the hand's tips
-    misled: float = (
-        0.0  # share of the time that the expert is shown a wrong goal; its environment does it, see `Misled`
-    )
+    misled: float = 0.0  # share of the time that the expert is shown a wrong goal, see `Misled`
 
     def reset(self, hand: Hand) -> Memory:
         """The memory of an operator who begins."""

@@ -41,7 +41,8 @@ WIDE = dict(
 SIZES = {
     "smoke": dict(
         num_envs=8, seconds=4.0, splits=("train", "held_out", "slippery"), operators=("noisy 1.5", "clean"),
-        helpers=helping.SHORT, own_operators=("misled 0.5", "calm"), objects="cube_55,sphere_64", held_out="cylinder_56_60",
+        helpers=helping.SHORT, own_operators=("misled 0.5", "calm"), objects="cube_55,sphere_64",
+        held_out="cylinder_56_60",
     ),
     "laptop": dict(
         num_envs=256, seconds=300.0, splits=("train", "held_out"), operators=(*PAPER, "clean"), helpers=helping.SHORT,
