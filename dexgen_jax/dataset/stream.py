@@ -86,7 +86,8 @@ class Feed:
         self.own = sorted(_own_shards(sharding, len(pieces)))
         self.length, self.rows = len(pieces[0][0].learned), dataset.num_rows
         self._most = self.length * max(self.rows - cut.history - cut.horizon + 1, 0)  # windows of a piece
-        size = len(self.own) * (self.length * self.rows * _row_bytes(dataset) + 2 * 8 * self._most)
+        # Beside its rows a piece has a list of its windows: as it was read, in what is drawn from, and in the next.
+        size = len(self.own) * (self.length * self.rows * _row_bytes(dataset) + 3 * _NO_WINDOWS.itemsize * self._most)
         longest, shortest = (choose(len(own) for own in pieces) for choose in (max, min))
         self.resident = longest * size <= budget
         self.turnover = 0 if self.resident else -(-windows_per_round // (len(pieces) * max(self._most, 1)))
@@ -123,7 +124,7 @@ class Feed:
             columns = recording.replace(index=None, count=None)
             recording = self._insert(columns, self._place(arrays), slot * self.length)
             for index, valid in zip(self._index, found, strict=True):
-                index[slot] = valid + np.asarray([slot * self.length, 0], np.int32)
+                index[slot] = valid + np.int32(slot * self.length * self.rows)
         recording = self._with_index(recording)
         self._recording, self._round = recording, number
         return recording
@@ -149,7 +150,7 @@ class Feed:
             return tuple(np.zeros((*shape, *column.shape), column.dtype) for column in table), _NO_WINDOWS
         read = self.dataset.read(_COLUMNS, slice(piece.start, piece.start + self.length))
         found = windows.valid_index(read["flags"], self.cut.history, self.cut.horizon, self.cut.drop_rows)
-        return tuple(read[name] for name in _COLUMNS[:3]), found[np.asarray(piece.learned)[found[:, 0]]]
+        return tuple(read[name] for name in _COLUMNS[:3]), found[np.asarray(piece.learned)[found // self.rows]]
 
     def _piece(self, shard: int, position: int) -> Piece | None:
         own = self.pieces[shard]
@@ -167,11 +168,11 @@ class Feed:
 
     def _with_index(self, recording: windows.Recording) -> windows.Recording:
         """The recording with the list of all windows in it. Raises ValueError if a shard has none."""
-        index = np.zeros((len(self.own), self.capacity * self._most, 2), np.int32)
+        index = np.zeros((len(self.own), self.capacity * self._most), np.int32)
         count = np.zeros(len(self.own), np.int32)
         for i, parts in enumerate(self._index):
-            found = np.concatenate(parts)
-            index[i, : len(found)], count[i] = found, len(found)
+            count[i] = sum(map(len, parts))
+            np.concatenate(parts, out=index[i, : count[i]])
         if not count.all():
             span = self.cut.history + self.cut.horizon
             raise ValueError(
@@ -186,7 +187,7 @@ class Feed:
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self.sharding, x), arrays)
 
 
-_NO_WINDOWS = np.zeros((0, 2), np.int32)
+_NO_WINDOWS = np.zeros(0, np.int32)
 
 
 def _insert(recording: windows.Recording, arrays: tuple[jax.Array, ...], stream: int) -> windows.Recording:

@@ -34,7 +34,7 @@ class Recording:
     q: jax.Array  # (S, L, n) int16 in units of RESOLUTION, or float rad
     target: jax.Array  # (S, L, n) likewise: the target in force when q was read
     mode: jax.Array  # (S, L) uint8
-    index: jax.Array  # (m, 2) int32: stream, row; what stands behind the first `count` is not drawn
+    index: jax.Array  # (m,) int32: stream * L + row; what stands behind the first `count` is not drawn
     count: jax.Array  # () int32
 
 
@@ -77,11 +77,11 @@ def condition_size(hand: Hand) -> int:
 def cut(
     hand: Hand, recording: Recording, at: jax.Array, history: int, horizon: int, reading_noise: jax.Array | None = None
 ) -> Window:
-    """Cuts the window at `at` (2,) = (stream, row), a row of `recording.index`; vmap to batch.
+    """Cuts the window at `at` = stream * L + row, a number of `recording.index`; vmap to batch.
 
     `reading_noise` (H, n) [rad] is added to the joint positions that the condition sees and the action starts from.
     """
-    stream, row = at[0], at[1]
+    stream, row = jnp.divmod(at, recording.mode.shape[1])
     first = row - history + 1
     q, target = (
         _radians(jax.lax.dynamic_slice(rows, (stream, first, 0), (1, history + horizon, rows.shape[-1]))[0])
@@ -118,7 +118,7 @@ def draw(
 
 
 def valid_index(flags: np.ndarray, history: int, horizon: int, drop_rows: int) -> np.ndarray:
-    """Returns (m, 2) int32 [stream, row]: every row of `flags` (S, L) at which a window may be cut.
+    """Returns (m,) int32, stream * L + row: every row of `flags` (S, L) at which a window may be cut.
 
     A window's rows t - history + 1 .. t + horizon must lie in one episode, and none of them may be among the last
     `drop_rows` rows before a drop, nor be marked INVALID. The actions that lead through the motion, those of rows
@@ -130,7 +130,7 @@ def valid_index(flags: np.ndarray, history: int, horizon: int, drop_rows: int) -
     length = flags.shape[1]
     first, last = history - 1, length - horizon  # rows t in [first, last) have room on both sides
     if last <= first:
-        return np.zeros((0, 2), np.int32)
+        return np.zeros(0, np.int32)
     bad = _before_drop(flags, drop_rows) | (flags & INVALID > 0)
     seams = flags & FIRST > 0
     span = history + horizon
@@ -138,7 +138,9 @@ def valid_index(flags: np.ndarray, history: int, horizon: int, drop_rows: int) -
     # The window's own first row may begin an episode; a seam at any later row would join two episodes.
     whole = _running_sum(seams[:, 1:], span - 1) == 0
     meant = _running_sum(flags & PERTURBED > 0, horizon)[:, first:-1] == 0
-    return (np.argwhere(clean & whole & meant) + [0, first]).astype(np.int32)
+    valid = np.zeros(flags.shape, bool)
+    valid[:, first:last] = clean & whole & meant
+    return np.flatnonzero(valid).astype(np.int32)
 
 
 def _before_drop(flags: np.ndarray, rows: int) -> np.ndarray:
