@@ -35,8 +35,9 @@ def feed(dataset, budget, seed=0, per_round=30):
 
 def drawn_from(recording, shard):
     """The streams' numbers and the rows of all windows of a shard."""
-    index, length = np.asarray(recording.index[shard, : recording.count[shard]]), recording.mode.shape[-1]
-    return {(int(recording.mode[shard][stream, row]), int(row)) for stream, row in zip(*divmod(index, length), strict=True)}
+    mode = np.asarray(recording.mode[shard])
+    found = np.asarray(recording.index[shard, : recording.count[shard]])
+    return {(int(mode.flat[at]), int(at % mode.shape[1])) for at in found}
 
 
 def test_pieces_divide_blocks_and_small_datasets_are_cut_finer():
