@@ -36,7 +36,8 @@ MODELS = {
     "small": Model(width=256, depth=1, encoder_width=256, encoder_layers=2, inverse_width=192, inverse_blocks=3),
     "paper": Model(),
 }
-STEPS = {"small": 20, "paper": 1}  # of ours in one call, as in training: a call has its own cost
+REST = 0.5  # s before each call: threads of the one before may still spin, waiting for work (OpenMP)
+STEPS = 20  # in one call; training takes 100 or more, for a call has its own cost
 
 
 def recipe(batch: int) -> training.TrainingConfig:
@@ -99,8 +100,10 @@ def matmul(model: Model, batch: int) -> Callable[[], float]:
     return call
 
 
-def torch_steps(model: Model, how: training.TrainingConfig, rows: windows.Recording) -> dict[str, Callable[[], float]]:
-    """The same step in PyTorch, checked to have the same loss; empty where it is not installed."""
+def torch_steps(
+    model: Model, how: training.TrainingConfig, rows: windows.Recording, count: int
+) -> dict[str, Callable[[], float]]:
+    """Calls of `count` such steps in PyTorch, checked to have the same loss; empty where it is not installed."""
     if importlib.util.find_spec("torch") is None:
         return {}
     import training_torch
@@ -125,8 +128,9 @@ def torch_steps(model: Model, how: training.TrainingConfig, rows: windows.Record
 
     def timed(step: Callable[[], None]) -> float:
         begun = time.perf_counter()
-        step()
-        return time.perf_counter() - begun
+        for _ in range(count):
+            step()
+        return (time.perf_counter() - begun) / count
 
     return {f"torch_{name}": functools.partial(timed, step) for name, step in steps.items()}
 
@@ -135,13 +139,14 @@ def measure(size: str, batch: int, rounds: int, with_torch: bool) -> dict[str, f
     """The figures of one size, by key."""
     model, how = MODELS[size], recipe(batch)
     rows = recording(model)
-    calls = {"ours": ours(model, how, rows, STEPS[size]), "matmul": matmul(model, batch)}
-    calls |= torch_steps(model, how, rows) if with_torch else {}
+    calls = {"ours": ours(model, how, rows, STEPS), "matmul": matmul(model, batch)}
+    calls |= torch_steps(model, how, rows, STEPS) if with_torch else {}
     for call in calls.values():
         call(), call()  # compiles
     table = {name: [] for name in calls}
     for number in range(rounds):
         for name, call in calls.items():
+            time.sleep(REST)
             table[name].append(call())
         print(f"{size}, round {number + 1}:", {name: round(times[-1], 4) for name, times in table.items()}, flush=True)
     seconds = {name: np.asarray(times) for name, times in table.items()}
