@@ -228,7 +228,9 @@ def _sha256(path: Path) -> str:
 def _checkpointer_save(folder: Path, leaves: dict[str, Any]) -> None:
     import orbax.checkpoint  # a second to import, and those who only load weights never need it
 
-    arrays = {name: leaf if hasattr(leaf, "dtype") else np.asarray(leaf) for name, leaf in leaves.items()}
+    # Of arrays that lie on several devices Orbax would let each write a part, and compile how to cut them, for each.
+    alone = jax.process_count() == 1
+    arrays = {name: np.asarray(leaf) if alone or not hasattr(leaf, "dtype") else leaf for name, leaf in leaves.items()}
     with _plain_name(folder.parent) as parent, orbax.checkpoint.StandardCheckpointer() as checkpointer:
         checkpointer.save(parent / folder.name, arrays)
         checkpointer.wait_until_finished()

@@ -26,6 +26,7 @@ from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog
 
 STYLES = {"calm": "shipped:anygrasp_calm", "quick": "shipped:anygrasp_quick"}  # operators who are experts themselves
+SIMPLE = (helping.CLIPPED, helping.LOW_PASSED, helping.TURNED_DOWN)  # one program, which is told the number of one
 REMEMBERED = 20_000  # recorded moments that "nearest motion" looks through
 
 
@@ -37,14 +38,15 @@ def simulate(
     steps, key = round(config.seconds * CONTROL_HZ), jax.random.PRNGKey(config.seed + 1)
     learning = {name for _, name, _ in plan if name in helping.LEARNED}
     learned = {name: learned_from(name, config, controller, folder) for name in learning}
+    numbers = {name: jnp.int32(number) for number, name in enumerate(SIMPLE)}
 
     @functools.partial(jax.jit, static_argnames=("helper", "style", "share"))
-    def row(operator, weights, strength, key, helper, style, share):
+    def row(operator, given, strength, key, helper, style, share):
         act = policy(config, style, expert.act)
         misled = Misled(env, share) if share else env
-        given = helper_named(helper, config, controller, weights)
+        helps = helper_named(helper, config, controller, given)
         traced = config.film.traced
-        return assist.simulate(misled, act, operator, key, config.num_envs, steps, traced, given, strength)
+        return assist.simulate(misled, act, operator, key, config.num_envs, steps, traced, helps, strength)
 
     rows, simulated = files.read_rows(folder), config.num_envs * config.seconds / 60
     done = sum(case in rows for case in plan)
@@ -55,7 +57,8 @@ def simulate(
             name, helper, strength = case
             operator, kind = operators.parse(name, env.hand), name.split()[0]
             style, share = kind if kind in STYLES else "", float(operator.misled)
-            record, trace = row(operator, learned.get(helper), jnp.float32(strength or 0), key, helper, style, share)
+            given, program = (learned | numbers).get(helper), "simple" if helper in SIMPLE else helper
+            record, trace = row(operator, given, jnp.float32(strength or 0), key, program, style, share)
             files.save_trace(folder, case, trace, round(config.film.seconds * CONTROL_HZ))
             found = assist.summarise(name, record, helper, strength)
             found |= {"hand": env.hand.name, "following": assist.following(trace), **assist.details(record)}
@@ -78,15 +81,18 @@ def policy(config: ConfigDict, style: str, act: Callable) -> Callable:
 
 
 def helper_named(name: str, config: ConfigDict, controller: Controller, learned: Any) -> helping.Helper | None:
-    """The helper that a name of `helping` stands for; `learned` is what `learned_from` gave for it."""
+    """The helper that a name of `helping` stands for; `learned` is what `learned_from` gave for it.
+
+    "simple" is one of `SIMPLE`, and `learned` its number there.
+    """
     model, settings = controller.model, controller.settings
     mode = model.mode_index(config.mode)
     of_32 = functools.partial(helping.controlled, settings=files.settings(config, candidates=32))
     kinds: dict[str, Callable[[], helping.Helper | None]] = {
         helping.ALONE: lambda: None,
-        helping.CLIPPED: helping.clip,
-        helping.LOW_PASSED: helping.low_pass,
-        helping.TURNED_DOWN: lambda: helping.turn_down(settings.listening),
+        "simple": lambda: helping.one_of(
+            [helping.clip(), helping.low_pass(), helping.turn_down(settings.listening)], learned
+        ),
         helping.CONTROLLER: lambda: helping.controlled(model, learned, mode, settings),
         helping.AGREED: lambda: helping.agreed(model, learned, mode, settings),
         helping.OF_32: lambda: of_32(model, learned, mode),

@@ -6,7 +6,7 @@ take for what a skilled hand would do. So each difference to the controller is w
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -92,6 +92,18 @@ def nearest(conditions: jax.Array, actions: jax.Array) -> Callable[[jax.Array], 
         return actions[jnp.argmin(squares - 2 * rows @ condition.reshape(-1))]
 
     return imitate
+
+
+def one_of(helpers: Sequence[Helper], which: jax.Array) -> Helper:
+    """Number `which` () int32 of helpers that cost next to nothing: all are asked, and one program serves all."""
+
+    def act(memories: tuple, q, target, command, strength, key) -> tuple[jax.Array, tuple]:
+        pairs = zip(helpers, memories, strict=True)
+        told = [helper.act(memory, q, target, command, strength, key) for helper, memory in pairs]
+        aims, memories = zip(*told, strict=True)
+        return jnp.stack(aims)[which], memories
+
+    return Helper(lambda q, target: tuple(helper.reset(q, target) for helper in helpers), act)
 
 
 def clip(most: float = 0.1) -> Helper:

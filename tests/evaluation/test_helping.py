@@ -1,5 +1,7 @@
 """Helpers, by hand: what each makes of a command, and that those that imitate listen as the controller does."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,3 +93,16 @@ def test_turning_down_needs_no_controller():
     helper = helping.turn_down(ListeningConfig())
     aim, _ = helper.act(helper.reset(Q, Q), Q, Q, Q, 0.0, None)
     np.testing.assert_array_equal(aim, Q)  # who wishes nothing moves nothing
+
+
+def test_one_program_does_what_each_of_its_helpers_does():
+    helpers = [helping.clip(), helping.low_pass(), helping.turn_down(ListeningConfig())]
+
+    def two_ticks(helper):  # what it remembers of the first counts in the second
+        aim, memory = helper.act(helper.reset(Q, Q), Q, Q, Q + WISH, 0.0, None)
+        return helper.act(memory, Q, aim, aim - 3 * WISH, 0.0, None)[0]
+
+    of_number = jax.jit(lambda which: two_ticks(helping.one_of(helpers, which)))
+    aims = [of_number(jnp.int32(number)) for number in range(len(helpers))]
+    np.testing.assert_allclose(aims, [two_ticks(helper) for helper in helpers], atol=1e-6)
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in itertools.combinations(aims, 2))

@@ -36,8 +36,8 @@ FIRST_TRACES = {
 # Even less than smoke: what is asked here is whether the stages fit together, not what they learn.
 SMALLER = {
     "grow_grasps": {
-        "objects": "cube_55,sphere_64", "grasps_per_object": 60, "pictures": 1,
-        **{f"growth.{maker}": "(64,64)" for maker in ("cup", "contacts", "search")},  # one part each: half to compile
+        "objects": "cube_55,sphere_64", "grasps_per_object": 30, "pictures": 1,
+        **{f"growth.{maker}": "(64,24)" for maker in ("cup", "contacts", "search")},  # one part each: half to compile
     },
     "anygrasp_ppo": {
         "objects": "cube_55,sphere_64", "iterations": 4, "log_every": 2, "checkpoint_every": 2, "eval_envs": 16,
