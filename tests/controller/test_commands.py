@@ -15,6 +15,11 @@ Q = jnp.asarray(HAND.prior.joint_mean, jnp.float32)
 
 
 @functools.cache
+def _keypoints(hand):
+    return jax.jit(functools.partial(kinematics.keypoints, hand))
+
+
+@functools.cache
 def _make(kind, hand=HAND):
     return jax.jit(functools.partial(commands.KINDS[kind].make, hand))
 
@@ -24,7 +29,7 @@ def _make(kind, hand=HAND):
 def test_every_kind_says_the_same_of_the_same_wish(hand, kind):
     q = jnp.asarray(hand.prior.joint_mean, jnp.float32)
     wanted = q + 0.05
-    now, then = kinematics.keypoints(hand, q), kinematics.keypoints(hand, wanted)
+    now, then = _keypoints(hand)(q), _keypoints(hand)(wanted)
     tips = slice(hand.num_tips)
     said = {
         "joints": wanted,
@@ -39,11 +44,11 @@ def test_every_kind_says_the_same_of_the_same_wish(hand, kind):
     np.testing.assert_array_equal(heard, np.arange(hand.num_keypoints) < (hand.num_tips if "tip" in kind else 99))
     np.testing.assert_allclose(command.offsets[heard], (then - now)[heard], atol=1e-6)
     # The joint target brings the keypoints that count to where they are wanted.
-    np.testing.assert_allclose(kinematics.keypoints(hand, command.target)[heard], then[heard], atol=1e-3)
+    np.testing.assert_allclose(_keypoints(hand)(command.target)[heard], then[heard], atol=1e-3)
 
 
 def test_asking_to_stay_is_no_offset():
-    for kind, said in {"joints": Q, "tip_positions": kinematics.keypoints(HAND, Q)[: HAND.num_tips]}.items():
+    for kind, said in {"joints": Q, "tip_positions": _keypoints(HAND)(Q)[: HAND.num_tips]}.items():
         command = _make(kind)(Q, said)
         np.testing.assert_allclose(command.offsets, 0, atol=1e-7)
         np.testing.assert_allclose(command.target, Q, atol=1e-5)
@@ -73,7 +78,7 @@ def test_one_number_by_hand():
 
 def test_weights_of_keypoints_are_kept():
     weight = jnp.linspace(0, 1, HAND.num_keypoints)
-    command = commands.keypoint_offsets(HAND, Q, jnp.full((HAND.num_keypoints, 3), 0.01), weight)
+    command = _make("keypoint_offsets")(Q, jnp.full((HAND.num_keypoints, 3), 0.01), weight)
     np.testing.assert_array_equal(command.weight, weight)
 
 

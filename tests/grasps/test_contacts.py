@@ -73,11 +73,13 @@ def test_a_set_balances_and_leaves_room_for_the_fingers():
 
 def test_the_chosen_fingers_are_the_best_of_all_assignments(a_set):
     pose, finger = jax.jit(lambda key: contacts.place(key, HAND, HOME, a_set, 1))(jax.random.PRNGKey(0))
-    tips = np.asarray(kinematics.keypoints(HAND, HOME)[: HAND.num_tips])
-    along = kinematics.keypoint_jacobian(HAND, HOME)[: HAND.num_tips] @ jnp.asarray(HAND.prior.closing, jnp.float32)
-    along = np.asarray(along / jnp.linalg.norm(along, axis=1, keepdims=True))
-    normals = np.asarray(rotation.rotate(pose[None, 3:], a_set.normals))[:3]
-    spots = np.asarray(rotation.rotate(pose[None, 3:], a_set.points))[:3] + HAND.tip_radius * normals
+    points, jacobian = jax.jit(lambda q: (kinematics.keypoints(HAND, q), kinematics.keypoint_jacobian(HAND, q)))(HOME)
+    tips = np.asarray(points)[: HAND.num_tips]
+    along = np.asarray(jacobian)[: HAND.num_tips] @ np.float32(HAND.prior.closing)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    turn = jax.jit(rotation.rotate)
+    normals = np.asarray(turn(pose[None, 3:], a_set.normals))[:3]
+    spots = np.asarray(turn(pose[None, 3:], a_set.points))[:3] + HAND.tip_radius * normals
 
     def cost(fingers):
         gap = tips[list(fingers)] - spots

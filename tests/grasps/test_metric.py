@@ -21,8 +21,16 @@ def _grasps(count, seed=0, joints=5):
     return rng.uniform(0, 1, (count, joints)).astype(np.float32), pose
 
 
+@jax.jit
+def _pair(q, pose, q_other, pose_other, group=symmetry.NONE):
+    return metric.distance(q, pose, q_other, pose_other, UNITS, group)
+
+
+nearest_turn = jax.jit(metric.nearest_turn)
+
+
 def _all_pairs(q, pose, group):
-    one = lambda a, b, c, d: metric.distance(a, b, c, d, UNITS, group)
+    one = lambda a, b, c, d: _pair(a, b, c, d, group)
     return jax.jit(jax.vmap(jax.vmap(one, (None, None, 0, 0)), (0, 0, None, None)))(q, pose, q, pose)
 
 
@@ -38,10 +46,11 @@ def test_axioms(name):
 @pytest.mark.parametrize("name", GROUPS)
 def test_what_looks_alike_is_no_distance_apart(name):
     q, pose = _grasps(6, seed=1)
+    to_turned = jax.jit(jax.vmap(lambda a, b, c: _pair(a, b, a, c, GROUPS[name])))
     for basis in GROUPS[name]:
         turn = jnp.asarray(basis.sum(0) / np.linalg.norm(basis.sum(0)), jnp.float32)
         turned = np.concatenate([pose[:, :3], rotation.multiply(jnp.asarray(pose[:, 3:]), turn[None])], axis=1)
-        far, _ = jax.vmap(lambda a, b, c: metric.distance(a, b, a, c, UNITS, GROUPS[name]))(q, pose, turned)
+        far, _ = to_turned(q, pose, turned)
         np.testing.assert_allclose(far, 0, atol=2e-3)
 
 
@@ -56,13 +65,13 @@ def test_symmetry_only_shortens_and_a_ball_has_no_angle():
 def test_by_hand():
     # 3 cm apart (1.5 units), a quarter turn (1.5708 / 0.4 = 3.927), joints 0.3 rad apart each (1 unit).
     here, there = jnp.array([0.0, 0, 0, 1, 0, 0, 0]), jnp.array([0.03, 0, 0, 0.70710678, 0, 0, 0.70710678])
-    far, angle = metric.distance(jnp.zeros(5), here, jnp.full(5, 0.3), there, UNITS)
+    far, angle = _pair(jnp.zeros(5), here, jnp.full(5, 0.3), there)
     np.testing.assert_allclose([far, angle], [1.5 + 3.92699 + 1.0, np.pi / 2], rtol=1e-5)
-    far, angle = metric.distance(jnp.zeros(5), here, jnp.full(5, 0.3), there, UNITS, GROUPS["cube_55"])
+    far, angle = _pair(jnp.zeros(5), here, jnp.full(5, 0.3), there, GROUPS["cube_55"])
     np.testing.assert_allclose([far, angle], [2.5, 0.0], atol=1e-4)
     # A turn of 50 degrees about a face of a cube is one of 40 the other way.
     turned = here.at[3:].set(jnp.array([np.cos(np.radians(25)), np.sin(np.radians(25)), 0, 0]))
-    angle = metric.distance(jnp.zeros(5), here, jnp.zeros(5), turned, UNITS, GROUPS["cube_55"])[1]
+    angle = _pair(jnp.zeros(5), here, jnp.zeros(5), turned, GROUPS["cube_55"])[1]
     np.testing.assert_allclose(angle, np.radians(40), rtol=1e-4)
 
 
@@ -78,7 +87,7 @@ def test_products_of_matrices_give_the_same_numbers(name):
 
 def test_half_a_turn_away_there_is_still_a_nearest_turn():
     half = jnp.array([0.0, 1, 0, 0])
-    np.testing.assert_allclose(metric.nearest_turn(jnp.array([1.0, 0, 0, 0]), half), half, atol=1e-6)
+    np.testing.assert_allclose(nearest_turn(jnp.array([1.0, 0, 0, 0]), half), half, atol=1e-6)
 
 
 def test_the_nearest_turn_looks_like_the_other_rotation():
@@ -87,6 +96,6 @@ def test_the_nearest_turn_looks_like_the_other_rotation():
     quats /= np.linalg.norm(quats, axis=-1, keepdims=True)
     for group in GROUPS.values():
         for quat, other in quats:
-            seen = metric.nearest_turn(jnp.asarray(quat), jnp.asarray(other), group)
+            seen = nearest_turn(jnp.asarray(quat), jnp.asarray(other), group)
             inside = np.asarray(rotation.multiply(rotation.conjugate(jnp.asarray(other)), seen))
             np.testing.assert_allclose(np.max(np.linalg.norm(group @ inside, axis=-1)), 1.0, atol=1e-5)
