@@ -1,6 +1,6 @@
 """What recordings cost: collecting them beside only playing, their bytes, reading windows from memory and from disk.
 
-Time: about 5 minutes on 2 free CPU cores; `--most=1e6` takes a tenth of the writing.
+Time: about 12 minutes on 2 CPU cores, half of it for playing 12 blocks; `--most=1e6` takes a tenth of the writing.
 Expected on 2 cores: collect_over_bare >= 0.8, at most 70 bytes raw and 45 stored for the columns that any hand has,
 100,000 windows/s resident and 0.7 of that streamed, flat_cost_ratio < 1.2, memory_beyond_budget_gb < 1.
 Command: python benchmarks/dataset.py [--most=1e7]
