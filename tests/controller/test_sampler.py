@@ -12,7 +12,7 @@ from dexgen_jax.controller import diffusion, guidance, sampler
 SCHEDULE = diffusion.cosine_schedule(100)
 SHAPE = (1, 50, 3)
 SCALE = 0.01  # m
-COMMAND = jnp.full((50, 3), 2 * SCALE)
+COMMAND = np.full((50, 3), 2 * SCALE, np.float32)
 
 
 def _noise(mean, variance, steps):
@@ -144,16 +144,16 @@ def test_many_motions_are_each_drawn_by_its_own_key(tiny, untrained):
     # Wider than tiny, in which normalising a group of two numbers makes a step of any rounding error.
     model = dataclasses.replace(tiny, width=64)
     weights = untrained.replace(denoiser=jax.jit(model.initial_parameters)(jax.random.PRNGKey(2))["denoiser"])
-    condition, keys = jnp.full((4, 60), 0.3), jax.random.split(jax.random.PRNGKey(4), 3)
+    condition, keys = np.full((4, 60), 0.3, np.float32), jax.random.split(jax.random.PRNGKey(4), 3)
     draw = jax.jit(lambda key: sampler.sample_motion(model, weights, condition, jnp.int32(1), key, eta=1.0))
-    many = jax.vmap(draw)(keys)
-    for key, motion in zip(keys, many, strict=True):
+    many = np.asarray(jax.vmap(draw)(keys))
+    for key, motion in zip(np.asarray(keys), many, strict=True):
         np.testing.assert_allclose(draw(key), motion, atol=5e-3)  # of numbers up to 6
     assert np.abs(many[0] - many[1]).max() > 0.1
 
 
 def test_a_motion_of_the_network_is_what_one_step_after_another_gives(tiny, untrained):
-    condition, key = jnp.full((4, 60), 0.3), jax.random.PRNGKey(4)
+    condition, key = np.full((4, 60), 0.3, np.float32), jax.random.PRNGKey(4)
     drawn = jax.jit(lambda c: sampler.sample_motion(tiny, untrained, c, jnp.int32(1), key))(condition)
 
     def plainly(noisy, i):
