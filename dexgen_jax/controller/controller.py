@@ -202,7 +202,8 @@ class Controller:
         self.model, self.weights, self.settings = model, jax.device_put(weights), settings
         self.state: State | None = None
         self._key = np.asarray(jax.random.PRNGKey(seed))
-        self._strength_of_one = np.float32(guidance.strength(1.0, self.weights.normalizer.offset_std))  # of alpha
+        strength = jax.jit(guidance.strength)
+        self._strength_of_one = np.float32(strength(1.0, self.weights.normalizer.offset_std))  # of alpha
         self._options = tick_input.options(fields.sizes(model))
         self._programs: dict[str, Callable] = {}
         self._weights: Weights | None = None  # as the tick reads them

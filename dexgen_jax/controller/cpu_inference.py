@@ -66,8 +66,7 @@ def fold(parameters: Any, num_steps: int) -> Any:
     """
     tree = dict(parameters["params"])
     step, projection = tree.pop("step_encoder"), tree.pop("step_projection")
-    hidden = nn.silu(step_features(jnp.arange(num_steps + 1)) @ step["kernel"] + step["bias"][None])
-    tree["step_codes"] = hidden @ projection["kernel"]
+    tree["step_codes"] = _step_codes(np.arange(num_steps + 1), step, projection)
     # In 64 bits: sums that are rounded once more would be seen at the noisiest steps.
     entry, first, bottom = (
         jax.tree.map(lambda x: np.asarray(x, np.float64), layer)
@@ -79,8 +78,14 @@ def fold(parameters: Any, num_steps: int) -> Any:
     }
     both = {"kernel": sum(np.split(bottom["kernel"], 2)), "bias": bottom["bias"]}
     for block, layer in (("down_0", joined), ("up_0", both)):
-        tree[block] = {**tree[block], "first": jax.tree.map(jnp.float32, layer)}
+        tree[block] = {**tree[block], "first": jax.tree.map(lambda x: jnp.asarray(np.float32(x)), layer)}
     return {**parameters, "params": tree}
+
+
+@jax.jit
+def _step_codes(steps: jax.Array, step: Any, projection: Any) -> jax.Array:
+    hidden = nn.silu(step_features(steps) @ step["kernel"] + step["bias"][None])
+    return hidden @ projection["kernel"]
 
 
 class FoldedDenoiser(Denoiser):
@@ -152,10 +157,11 @@ def for_one_vector(parameters: Any, rows: tuple[str, ...] = (), least: int = 384
         *_, layer, name = path
         if name != "kernel" or len(value) % PARTS or value.size < least:
             return path, value
+        matrix = np.asarray(value)  # NumPy moves numbers without compiling a program for each shape
         if layer in rows:
-            return (*path[:-1], "transposed"), jnp.reshape(value.T, (2, -1, len(value)))
-        parts = jnp.reshape(value.astype(jnp.float16), (PARTS, -1))
-        return (*path[:-1], "parts"), jnp.pad(parts, ((0, 0), (0, PADDING)))
+            return (*path[:-1], "transposed"), jnp.asarray(matrix.T.reshape(2, -1, len(matrix)))
+        parts = matrix.astype(np.float16).reshape(PARTS, -1)
+        return (*path[:-1], "parts"), jnp.asarray(np.pad(parts, ((0, 0), (0, PADDING))))
 
     flat = traverse_util.flatten_dict(parameters)
     return traverse_util.unflatten_dict(dict(kept(path, value) for path, value in flat.items()))

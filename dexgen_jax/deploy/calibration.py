@@ -7,9 +7,11 @@ cannot be a calibration is refused by the finger's name: no scale may hide a wro
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from dexgen_jax.controller.numbers import floats
@@ -68,7 +70,8 @@ def of_hand(hand: Hand) -> np.ndarray:
     prior, closes = hand.prior, hand.prior.closing != 0
     joints = (np.where(closes, 0.0, prior.joint_mean), prior.joint_mean + prior.closing)
     reachable = (np.clip(q, hand.lower, hand.upper).astype(np.float32) for q in joints)
-    return np.stack([np.asarray(kinematics.keypoints(hand, q))[: hand.num_tips] for q in reachable])
+    keypoints = jax.jit(functools.partial(kinematics.keypoints, hand))
+    return np.stack([np.asarray(keypoints(q))[: hand.num_tips] for q in reachable])
 
 
 def place(readings: np.ndarray, fingers: Sequence[str], pose: str) -> np.ndarray:

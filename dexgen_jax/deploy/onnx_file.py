@@ -18,7 +18,7 @@ from onnx import helper
 from dexgen_jax.controller.controller import Controller
 from dexgen_jax.controller.fields import Field
 from dexgen_jax.deploy import contract, tick
-from dexgen_jax.deploy.onnx_rules import Graph, Name, Value, apply
+from dexgen_jax.deploy.onnx_rules import Graph, Name, Value, apply, compute
 from dexgen_jax.run_log import atomic_write, to_json
 
 OPSET, IR_VERSION = 18, 9  # of 2022 and 2023: what any runtime in use reads
@@ -69,8 +69,7 @@ class Walk:
                 raise NotImplementedError(f"random numbers by {primitive!r}: only jax.random.normal becomes an input")
             return [Bits() for _ in eqn.outvars]
         if not any(isinstance(value, Name) for value in inputs):
-            found = eqn.primitive.bind(*inputs, **params)
-            return list(map(_known, found if eqn.primitive.multiple_results else [found]))
+            return list(map(_known, compute(eqn, inputs)))
         return apply(self.graph, eqn, inputs)
 
     def _draw(self, eqn: JaxprEqn, inputs: list[Value]) -> Value:

@@ -1,7 +1,7 @@
 """JAX primitives in ONNX's words: one rule for each, no converter package.
 
 A value is a NumPy array if it is known while the graph is built, and a `Name` in the graph if not. Operations on known
-values never get here: they are done in JAX beforehand, so what JAX computes from weights and schedules alone costs
+values never get here: `compute` does them beforehand, so what JAX computes from weights and schedules alone costs
 nothing at run time, and indices are mostly known.
 """
 
@@ -77,6 +77,36 @@ MOVES = set(
 )
 
 
+def _broadcast(x: np.ndarray, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...], **_: Any) -> np.ndarray:
+    sizes = [1] * len(shape)
+    for size, place in zip(x.shape, broadcast_dimensions, strict=True):
+        sizes[place] = size
+    return np.broadcast_to(x.reshape(sizes), shape)
+
+
+def _slice(x: np.ndarray, start_indices: Any, limit_indices: Any, strides: Any) -> np.ndarray:
+    return x[tuple(map(slice, start_indices, limit_indices, strides or [None] * x.ndim))]
+
+
+# The commonest that only move numbers: JAX would compile a program for each of their shapes.
+IN_NUMPY: dict[str, Callable[..., np.ndarray]] = {
+    "broadcast_in_dim": _broadcast,
+    "concatenate": lambda *pieces, dimension: np.concatenate(pieces, dimension),
+    "reshape": lambda x, new_sizes, **_: x.reshape(new_sizes),
+    "slice": _slice,
+    "squeeze": lambda x, dimensions: x.squeeze(dimensions),
+    "transpose": lambda x, permutation: x.transpose(permutation),
+}
+
+
+def compute(eqn: JaxprEqn, inputs: list[Value]) -> list[Any]:
+    """Does one equation on known values: JAX calculates, and NumPy moves."""
+    if eqn.primitive.name in IN_NUMPY:
+        return [IN_NUMPY[eqn.primitive.name](*inputs, **eqn.params)]
+    found = eqn.primitive.bind(*inputs, **eqn.params)
+    return list(found) if eqn.primitive.multiple_results else [found]
+
+
 def apply(graph: Graph, eqn: JaxprEqn, inputs: list[Value]) -> list[Value]:
     """Adds what one equation computes. Raises NotImplementedError naming a primitive that has no rule."""
     primitive = eqn.primitive.name
@@ -95,7 +125,7 @@ def apply(graph: Graph, eqn: JaxprEqn, inputs: list[Value]) -> list[Value]:
 
 
 def _move(graph: Graph, eqn: JaxprEqn, inputs: list[Value]) -> list[Value]:
-    """Moves numbers by a table of where each comes from, which JAX itself makes by moving numbered places.
+    """Moves numbers by a table of where each comes from, which the operation itself makes by moving numbered places.
 
     Operands are data, all but indices and starts; those must be known, or be one index into the first axis.
     """
@@ -108,12 +138,7 @@ def _move(graph: Graph, eqn: JaxprEqn, inputs: list[Value]) -> list[Value]:
         aval = eqn.invars[i].aval
         places[i] = np.arange(start, start + aval.size, dtype=np.int32).reshape(aval.shape)
         start += aval.size
-    if eqn.primitive.name == "slice":  # the commonest; JAX would compile each of them
-        starts, limits, strides = (eqn.params[name] for name in ("start_indices", "limit_indices", "strides"))
-        tables = places[0][tuple(map(slice, starts, limits, strides or [None] * len(starts)))]
-    else:
-        tables = eqn.primitive.bind(*places, **eqn.params)
-    tables = tables if eqn.primitive.multiple_results else [tables]
+    tables = compute(eqn, places)
     flat = [graph.reshape(inputs[i], (-1,)) for i in pieces]
     source = flat[0] if len(flat) == 1 else graph.add("Concat", *flat, axis=0)
     return [_take(graph, source, start, np.asarray(table)) for table in tables]

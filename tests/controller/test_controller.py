@@ -2,12 +2,11 @@ import dataclasses
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dexgen_jax.controller import commands, controller, guidance
-from dexgen_jax.controller.controller import Controller, Settings
+from dexgen_jax.controller.controller import Controller, Settings, State
 from dexgen_jax.controller.model import Model
 from dexgen_jax.controller.safety import Event
 from dexgen_jax.controller.tick_input import TickInput
@@ -17,6 +16,10 @@ HAND = allegro.load()
 MIDDLE = ((HAND.lower + HAND.upper) / 2).astype(np.float32)
 COMMAND = commands.Command(np.full((8, 3), 0.01, np.float32), np.ones(8, np.float32), MIDDLE + np.float32(0.05))
 
+
+keypoints = jax.jit(functools.partial(kinematics.keypoints, HAND))
+alpha_of, strength_of = jax.jit(guidance.alpha_of), jax.jit(guidance.strength)
+reset = jax.jit(controller.reset, static_argnums=0)
 
 GUIDED = Settings(guided=True, temperature=1.0)  # as in the paper
 
@@ -33,26 +36,26 @@ def weigh(tiny):
 
 def told(statistics=None, alpha=0.0, seed=0, **said):
     """What a tick is told: nothing new, unless it is `said`; `alpha` [1/m^2] is of these statistics."""
-    strength = guidance.strength(alpha, statistics.offset_std) if alpha else 0.0
+    strength = strength_of(alpha, statistics.offset_std) if alpha else 0.0
     known = {"q": MIDDLE, "target": MIDDLE, "command": COMMAND, "strength": np.float32(strength)}
     return TickInput(key=jax.random.PRNGKey(seed), **known | said)
 
 
 def _call(act, tiny, untrained, **said):
-    state = controller.reset(tiny, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE))
+    state = reset(tiny, MIDDLE, MIDDLE)
     return act(untrained, state, told(untrained.normalizer, **said))
 
 
 def test_the_history_begins_full_and_forgets_the_oldest(tiny):
-    state = controller.reset(tiny, MIDDLE, MIDDLE + 0.1)
+    state = reset(tiny, MIDDLE, MIDDLE + 0.1)
     np.testing.assert_array_equal(state.q, np.tile(MIDDLE, (4, 1)))
-    state = state.push(MIDDLE + 1, MIDDLE + 2)
+    state = jax.device_get(jax.jit(State.push)(state, MIDDLE + 1, MIDDLE + 2))
     np.testing.assert_array_equal(state.q[-2:], np.stack([MIDDLE, MIDDLE + 1]))
     np.testing.assert_array_equal(state.target[-2:], np.stack([MIDDLE + np.float32(0.1), MIDDLE + 2]))
 
 
 def test_targets_stay_within_the_joint_limits_and_the_largest_step(act, tiny, untrained):
-    wild = untrained.replace(normalizer=untrained.normalizer.replace(action_mean=jnp.full(16, 9.0)))
+    wild = untrained.replace(normalizer=untrained.normalizer.replace(action_mean=np.full(16, 9, np.float32)))
     action, _, diagnostics = _call(act, tiny, wild)
     np.testing.assert_allclose(action, np.minimum(MIDDLE + 0.15, HAND.upper), rtol=1e-5)
     assert diagnostics.events == Event.ACTION_CLIPPED
@@ -147,7 +150,7 @@ def test_of_many_candidates_the_nearest_is_taken(tiny, untrained):
 
 
 def test_restraints_hold_whatever_the_command_and_its_strength(tiny, untrained):
-    here = np.asarray(kinematics.keypoints(HAND, jnp.asarray(MIDDLE)))
+    here = np.asarray(keypoints(MIDDLE))
     centre, radius = here[0] + COMMAND.offsets[0] + [0.0, 0.0, 0.01], 0.012  # the command leads the index tip inside
     settings = Settings(guided=True, restraints=(guidance.keep_away(centre, radius), guidance.speed_limit(0.05, 10.0)))
     act = jax.jit(functools.partial(controller.act, tiny, settings=settings))
@@ -162,13 +165,14 @@ def test_restraints_hold_whatever_the_command_and_its_strength(tiny, untrained):
 def test_a_batch_is_many_single_hands(act, tiny, untrained):
     q = MIDDLE + 0.1 * np.random.default_rng(0).standard_normal((3, 16)).astype(np.float32)
     q[1, 4] = np.nan  # one bad reading is that hand's own affair
-    state = jax.vmap(functools.partial(controller.reset, tiny))(np.nan_to_num(q), np.nan_to_num(q))
+    state = jax.vmap(functools.partial(reset, tiny))(np.nan_to_num(q), np.nan_to_num(q))
+    state = jax.device_get(state)
     each = [
         told(untrained.normalizer, q=row, target=np.nan_to_num(row), alpha=alpha, seed=i)
         for i, (row, alpha) in enumerate(zip(q, (0, 100, 1e5), strict=True))
     ]
     many = jax.jit(jax.vmap(functools.partial(controller.act, tiny, settings=GUIDED), (None, 0, 0)))
-    batch = many(untrained, state, jax.tree.map(lambda *rows: np.stack(rows), *each))
+    batch = jax.device_get(many(untrained, state, jax.tree.map(lambda *rows: np.stack(rows), *each)))
     for i in range(3):
         single = act(untrained, jax.tree.map(lambda x, i=i: x[i], state), each[i])
         jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, atol=1e-4, rtol=1e-6), batch, single)
@@ -189,7 +193,7 @@ def test_a_saved_controller_acts_the_same_and_as_the_pure_function(weigh, tiny, 
     loaded.reset(MIDDLE)
     robot.state, robot._key = loaded.state, loaded._key
     _, key = jax.random.split(jax.random.PRNGKey(4))
-    asked = commands.joints(HAND, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE + 0.1))
+    asked = jax.jit(functools.partial(commands.joints, HAND))(MIDDLE, MIDDLE + 0.1)
     pure, *_ = weigh(
         untrained, loaded.state, dataclasses.replace(told(untrained.normalizer, command=asked, alpha=500), key=key)
     )
@@ -205,22 +209,22 @@ def test_a_saved_controller_acts_the_same_and_as_the_pure_function(weigh, tiny, 
 def test_strength_and_alpha_say_the_same(robot):
     scale = robot.weights.normalizer.offset_std
     heard = []
-    for said in ({"strength": 0.3}, {"alpha": float(guidance.alpha_of(0.3, scale))}):
+    for said in ({"strength": 0.3}, {"alpha": float(alpha_of(0.3, scale))}):
         robot.reset(MIDDLE)
         robot._key = jax.random.PRNGKey(0)
         _, seen = robot.act(MIDDLE, MIDDLE, MIDDLE + 0.1, **said)
-        np.testing.assert_allclose(seen.alpha, guidance.alpha_of(seen.strength, scale), rtol=1e-5)
+        np.testing.assert_allclose(seen.alpha, alpha_of(seen.strength, scale), rtol=1e-5)
         heard.append(float(seen.strength))
     np.testing.assert_allclose(*heard, rtol=1e-5)
 
 
 def test_a_command_is_heard_as_its_kind_says(robot):
-    now, then = (np.asarray(kinematics.keypoints(HAND, jnp.asarray(q))) for q in (MIDDLE, MIDDLE + 0.05))
+    now, then = (np.asarray(keypoints(q)) for q in (MIDDLE, MIDDLE + 0.05))
     said = {"joints": MIDDLE + 0.05, "keypoint_offsets": then - now, "tip_positions": then[:4]}
     for kind, command in said.items():
         robot.reset(MIDDLE)
         action, _ = robot.act(MIDDLE, MIDDLE, command, kind=kind, strength=np.inf)
-        np.testing.assert_allclose(kinematics.keypoints(HAND, action)[:4], then[:4], atol=1e-4)
+        np.testing.assert_allclose(keypoints(action)[:4], then[:4], atol=1e-4)
 
 
 def test_a_command_is_measured_from_the_target_in_force(robot):
@@ -228,7 +232,7 @@ def test_a_command_is_measured_from_the_target_in_force(robot):
     squeezing = MIDDLE + np.float32(0.1)
     robot.reset(MIDDLE, squeezing)
     np.testing.assert_allclose(robot.act(MIDDLE, squeezing, squeezing, strength=np.inf)[0], squeezing, atol=1e-6)
-    tips = np.asarray(kinematics.keypoints(HAND, jnp.asarray(squeezing)))[:4]
+    tips = np.asarray(keypoints(squeezing))[:4]
     robot.reset(MIDDLE, squeezing)
     action, _ = robot.act(MIDDLE, squeezing, tips, kind="tip_positions", strength=np.inf)
     np.testing.assert_allclose(action, squeezing, atol=1e-5)
@@ -251,25 +255,25 @@ def test_who_asks_for_what_the_hand_would_do_is_heard_more_and_who_does_not_less
 
 
 def test_release_and_bad_readings_change_nothing_that_is_thought_of_the_operator(weigh, tiny, untrained):
-    before = controller.reset(tiny, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE))
-    before = before.replace(doubt=jnp.float32(3), wish=jnp.full(16, 0.01))
+    before = reset(tiny, MIDDLE, MIDDLE)
+    before = before.replace(doubt=np.float32(3), wish=np.full(16, 0.01, np.float32))
     asked = functools.partial(told, untrained.normalizer, 1e3, command=COMMAND.replace(target=MIDDLE + np.float32(0.1)))
     _, after, _ = weigh(untrained, before, asked())
-    assert after.doubt != 3 and jnp.all(after.wish != before.wish)
+    assert after.doubt != 3 and np.all(np.asarray(after.wish) != before.wish)
     _, after, _ = weigh(untrained, before, asked(q=MIDDLE * np.nan))
-    assert after.doubt == 3 and jnp.all(after.wish == before.wish)
+    assert after.doubt == 3 and np.all(np.asarray(after.wish) == before.wish)
     _, after, _ = weigh(untrained, before, asked(released=True))
-    assert after.doubt == 3 and not after.wish.any()  # who lets the command through has no wish left to be done later
+    assert after.doubt == 3 and not np.any(after.wish)  # who lets the command through has no wish left to be done later
 
 
 def test_a_wish_is_done_for_some_ticks_more_and_no_longer(weigh, tiny, untrained):
     """By hand: an operator who was believed to want 0.01 rad more, and now asks for the networks' own action."""
-    before = controller.reset(tiny, jnp.asarray(MIDDLE), jnp.asarray(MIDDLE)).replace(wish=jnp.full(16, 0.01))
+    before = reset(tiny, MIDDLE, MIDDLE).replace(wish=np.full(16, 0.01, np.float32))
     own, _, _ = weigh(untrained, before, told(untrained.normalizer, 0.0))
     agreeing = COMMAND.replace(target=own)
     action, after, seen = weigh(untrained, before, told(untrained.normalizer, 1.0, command=agreeing))
     left = 0.4 * 0.01 / (1 + seen.strength)  # what persists, weighed 1 against the strength in force
-    np.testing.assert_allclose(action - own, np.full(16, left), atol=1e-6)
+    np.testing.assert_allclose(np.asarray(action) - own, np.full(16, left), atol=1e-6)
     np.testing.assert_allclose(after.wish, np.full(16, left), atol=1e-6)
 
 

@@ -24,15 +24,16 @@ from dexgen_jax.controller.unet import Denoiser
 
 SIZES = dict(width=32, encoder_width=32, num_modes=3, motion_shape=(2, 8, 3), encoder_layers=6)
 PLAIN, NET = Denoiser(**SIZES, depth=3), FoldedDenoiser(**SIZES, depth=3)
-NOISY = jax.random.normal(jax.random.PRNGKey(0), (2, 8, 3))
-CONDITION = jax.random.normal(jax.random.PRNGKey(1), (4, 60))
+RNG = np.random.default_rng(0)
+NOISY = RNG.standard_normal((2, 8, 3), np.float32)
+CONDITION = RNG.standard_normal((4, 60), np.float32)
 TRAINED = jax.jit(PLAIN.init)(jax.random.PRNGKey(2), NOISY, 1, CONDITION, 0)
 FOLDED = fold(TRAINED, num_steps=100)
 KEPT = for_one_vector(FOLDED, rows=("film",), least=0)
 
 
 def _rounded(tree):
-    return jax.tree.map(lambda x: x.astype(jnp.float16).astype(x.dtype), tree)
+    return jax.tree.map(lambda x: np.asarray(x).astype(np.float16).astype(x.dtype), tree)
 
 
 def test_a_large_matrix_is_cut_into_padded_parts_of_16_bits():
@@ -41,25 +42,29 @@ def test_a_large_matrix_is_cut_into_padded_parts_of_16_bits():
     assert first["parts"].shape == (PARTS, 64 // PARTS * 32 + PADDING) and first["parts"].dtype == jnp.float16
 
 
+LAYER = nn.Dense(48)
+dense = jax.jit(LAYER.apply)
+
+
 @jax.jit
 def _one_vector(parameters, x):
     with nn.intercept_methods(one_vector_layers):
-        return nn.Dense(48).apply(parameters, x)
+        return LAYER.apply(parameters, x)
 
 
 @pytest.mark.parametrize("inputs", [16, 240, 1536])
 def test_a_layer_of_parts_multiplies_by_the_rounded_matrix(inputs):
-    layer, x = nn.Dense(48), jax.random.normal(jax.random.PRNGKey(5), (inputs,))
-    parameters = layer.init(jax.random.PRNGKey(6), x)
+    x = RNG.standard_normal(inputs, np.float32)
+    parameters = jax.jit(LAYER.init)(jax.random.PRNGKey(6), x)
     again = _one_vector(for_one_vector(parameters, least=0), x)
-    np.testing.assert_allclose(again, layer.apply(_rounded(parameters), x), atol=1e-5)
-    np.testing.assert_allclose(again, layer.apply(parameters, x), atol=1e-3)
+    np.testing.assert_allclose(again, dense(_rounded(parameters), x), atol=1e-5)
+    np.testing.assert_allclose(again, dense(parameters, x), atol=1e-3)
 
 
 def test_candidates_may_be_drawn_side_by_side():
-    parameters = nn.Dense(48).init(jax.random.PRNGKey(6), jnp.ones(32))
-    kept, many = for_one_vector(parameters, least=0), jax.random.normal(jax.random.PRNGKey(5), (3, 32))
-    each = jnp.stack([_one_vector(kept, x) for x in many])
+    parameters = jax.jit(LAYER.init)(jax.random.PRNGKey(6), np.ones(32, np.float32))
+    kept, many = for_one_vector(parameters, least=0), RNG.standard_normal((3, 32), np.float32)
+    each = np.stack([_one_vector(kept, x) for x in many])
     np.testing.assert_allclose(jax.vmap(_one_vector, (None, 0))(kept, many), each, atol=1e-5)
 
 
@@ -74,7 +79,7 @@ def test_a_denoiser_kept_for_one_vector_is_the_one_with_rounded_matrices():
 
 
 def test_film_is_as_it_was_for_one_step_and_for_all_of_them():
-    code, steps = jax.random.normal(jax.random.PRNGKey(7), (32,)), jnp.array([5, 50, 97])
+    code, steps = RNG.standard_normal(32, np.float32), np.array([5, 50, 97])
     whole, kept = (jax.jit(functools.partial(net.apply, method="modulate")) for net in (PLAIN, NET))
     assert KEPT["params"]["film"]["transposed"].shape == (2, 6 * 32, 32)
     for step in (steps, steps[1]):
@@ -94,7 +99,7 @@ def test_inverse_dynamics_kept_for_one_vector_are_nearly_the_same():
 
 def test_small_matrices_and_those_whose_inputs_do_not_divide_stay():
     for inputs, least in ((15, 0), (32, 32 * 4 + 1)):
-        layer = {"params": {"entry": {"kernel": jnp.ones((inputs, 4)), "bias": jnp.ones(4)}}}
+        layer = {"params": {"entry": {"kernel": np.ones((inputs, 4)), "bias": np.ones(4)}}}
         assert for_one_vector(layer, least=least)["params"]["entry"]["kernel"].shape == (inputs, 4)
 
 
@@ -102,7 +107,8 @@ def test_small_matrices_and_those_whose_inputs_do_not_divide_stay():
 def test_folded_parameters_are_the_same_function(depth):
     net = PLAIN.clone(depth=depth)
     parameters = jax.jit(net.init)(jax.random.PRNGKey(2), NOISY, 1, CONDITION, 0)
-    shifted = jax.tree.map(lambda x: x + 0.1 if x.ndim == 1 else x, parameters)  # a new layer's bias is zero
+    # A new layer's bias is zero.
+    shifted = jax.tree.map(lambda x: np.asarray(x) + np.float32(0.1) if x.ndim == 1 else x, parameters)
     folded = fold(shifted, num_steps=100)
     assert folded["params"]["down_0"]["first"]["kernel"].shape == (48, 32)
     assert folded["params"]["up_0"]["first"]["kernel"].shape == (32, 32)
@@ -113,8 +119,9 @@ def test_folded_parameters_are_the_same_function(depth):
 
 @pytest.mark.parametrize("width", [24, 256, 768])
 def test_the_group_norm_is_that_of_flax_summed_in_another_order(width):
-    x, norm = 3 + 2 * jax.random.normal(jax.random.PRNGKey(4), (width,)), nn.GroupNorm(8, reduction_axes=(-1,))
-    parameters = {"params": {"scale": jnp.linspace(0.5, 2, width), "bias": jnp.linspace(-1, 1, width)}}
+    x, norm = RNG.normal(3, 2, width).astype(np.float32), nn.GroupNorm(8, reduction_axes=(-1,))
+    scale, bias = (np.linspace(*ends, width, dtype=np.float32) for ends in ((0.5, 2), (-1, 1)))
+    parameters = {"params": {"scale": scale, "bias": bias}}
 
     def pieces(parameters, x):
         with nn.intercept_methods(one_vector_layers):
@@ -125,9 +132,10 @@ def test_the_group_norm_is_that_of_flax_summed_in_another_order(width):
 
 
 def test_films_are_picked_as_by_an_index():
-    rows = jax.random.normal(jax.random.PRNGKey(9), (3, 6, 2, 32))
+    rows = RNG.standard_normal((3, 6, 2, 32), np.float32)
+    pick = jax.jit(lambda rows, i: Films(rows)[i])
     for i in range(3):
-        np.testing.assert_array_equal(Films(rows)[jnp.int32(i)], rows[i])
+        np.testing.assert_array_equal(pick(rows, i), rows[i])
 
 
 def test_one_hand_s_model_and_weights_draw_the_same_motion(tiny, untrained):

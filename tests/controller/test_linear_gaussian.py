@@ -26,7 +26,9 @@ RECIPE = training.TrainingConfig(
     reading_offset=0.0,
 )  # fmt: skip
 SEEN = 6  # numbers of the condition that the motion follows
-AS_IT_IS = Normalizer(jnp.zeros((1, 60)), jnp.ones((1, 60)), jnp.ones(2), jnp.zeros(16), jnp.ones(16))
+AS_IT_IS = jax.tree.map(
+    np.float32, Normalizer(np.zeros((1, 60)), np.ones((1, 60)), np.ones(2), np.zeros(16), np.ones(16))
+)
 SPREAD = np.sqrt(np.linspace(0.3, 0.9, 48)).astype(np.float32).reshape(2, 8, 3)  # s of each number of a motion
 
 

@@ -53,7 +53,8 @@ def test_the_average_follows_the_parameters(tiny, recording, statistics):
     state, _ = _train(tiny, recording, statistics, [1])
     start = training.initial_state(tiny, RECIPE, KEY)
     # The first step keeps 1 / 10 of the old average.
-    expected = jax.tree.map(lambda old, new: 0.1 * old + 0.9 * new, start.average, state.parameters)
+    start, parameters = jax.device_get((start.average, state.parameters))
+    expected = jax.tree.map(lambda old, new: 0.1 * old + 0.9 * new, start, parameters)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.average, expected)
 
 

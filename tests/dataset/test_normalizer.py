@@ -5,6 +5,8 @@ import pytest
 from dexgen_jax.dataset import normalizer
 from dexgen_jax.dataset.windows import Window
 
+fit = jax.jit(normalizer.fit)
+
 
 def _windows(batch=500, seed=0):
     rng = np.random.default_rng(seed)
@@ -17,7 +19,7 @@ def _windows(batch=500, seed=0):
 
 def test_encoding_and_decoding_are_inverse_and_zero_motion_stays_zero():
     windows = _windows()
-    fitted = normalizer.fit(windows)
+    fitted = fit(windows)
     offsets, action = windows.offsets[7], windows.action[7]
     np.testing.assert_allclose(fitted.decode_offsets(fitted.encode_offsets(offsets)), offsets, rtol=1e-6)
     np.testing.assert_allclose(fitted.decode_action(fitted.encode_action(action)), action, atol=1e-7)
@@ -26,7 +28,7 @@ def test_encoding_and_decoding_are_inverse_and_zero_motion_stays_zero():
 
 def test_encoded_windows_have_zero_mean_and_unit_spread():
     windows = _windows()
-    fitted = normalizer.fit(windows)
+    fitted = fit(windows)
     condition = jax.vmap(fitted.encode_condition)(windows.condition)
     moving = np.arange(60) != 5
     np.testing.assert_allclose(condition.mean(0)[:, moving], 0, atol=1e-5)
@@ -35,7 +37,7 @@ def test_encoded_windows_have_zero_mean_and_unit_spread():
 
 
 def test_one_scale_for_each_horizon_step_keeps_distances_isotropic():
-    fitted = normalizer.fit(_windows())
+    fitted = fit(_windows())
     np.testing.assert_allclose(fitted.offset_std, [0.01, 0.02], rtol=0.02)
     offsets = np.zeros((2, 8, 3), np.float32)
     offsets[1, 3, 2] = 0.05
@@ -43,7 +45,7 @@ def test_one_scale_for_each_horizon_step_keeps_distances_isotropic():
 
 
 def test_features_that_never_move_are_not_blown_up():
-    fitted = normalizer.fit(_windows())
+    fitted = fit(_windows())
     np.testing.assert_allclose(fitted.condition_std[:, 5], normalizer.FLOOR)
     shifted = _windows().condition[0] + np.float32(1e-3)
     assert np.abs(fitted.encode_condition(shifted)[:, 5]).max() < 1.01
@@ -52,6 +54,6 @@ def test_features_that_never_move_are_not_blown_up():
 def test_statistics_refuse_windows_without_a_batch_axis():
     window = jax.tree.map(lambda x: x[0], _windows())
     with pytest.raises(AssertionError, match="rank"):
-        normalizer.fit(window)
+        fit(window)
     with pytest.raises(AssertionError, match="shape"):
-        normalizer.fit(_windows()).encode_offsets(np.zeros((3, 8, 3)))
+        fit(_windows()).encode_offsets(np.zeros((3, 8, 3)))
