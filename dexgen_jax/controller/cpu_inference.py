@@ -78,7 +78,7 @@ def fold(parameters: Any, num_steps: int) -> Any:
     }
     both = {"kernel": sum(np.split(bottom["kernel"], 2)), "bias": bottom["bias"]}
     for block, layer in (("down_0", joined), ("up_0", both)):
-        tree[block] = {**tree[block], "first": jax.tree.map(lambda x: jnp.asarray(np.float32(x)), layer)}
+        tree[block] = {**tree[block], "first": jax.device_put(jax.tree.map(np.float32, layer))}
     return {**parameters, "params": tree}
 
 
@@ -159,9 +159,9 @@ def for_one_vector(parameters: Any, rows: tuple[str, ...] = (), least: int = 384
             return path, value
         matrix = np.asarray(value)  # NumPy moves numbers without compiling a program for each shape
         if layer in rows:
-            return (*path[:-1], "transposed"), jnp.asarray(matrix.T.reshape(2, -1, len(matrix)))
+            return (*path[:-1], "transposed"), jax.device_put(matrix.T.reshape(2, -1, len(matrix)))
         parts = matrix.astype(np.float16).reshape(PARTS, -1)
-        return (*path[:-1], "parts"), jnp.asarray(np.pad(parts, ((0, 0), (0, PADDING))))
+        return (*path[:-1], "parts"), jax.device_put(np.pad(parts, ((0, 0), (0, PADDING))))
 
     flat = traverse_util.flatten_dict(parameters)
     return traverse_util.unflatten_dict(dict(kept(path, value) for path, value in flat.items()))

@@ -257,6 +257,6 @@ class Expert:
         config, tree = checkpoints.load_weights(pretrained.find("expert", folder, hand=owner))
         if hand is not None:
             registry.refuse_other(f"the expert in {folder}", config.get("hand", "allegro"), hand.name)
-        tree = jax.tree.map(jnp.asarray, tree)
+        tree = jax.device_put(tree)  # jnp.asarray would compile a program for each shape
         stats = {name: RunningStats.read(**tree[stored]) for name, stored in _STORED_AS.items() if stored in tree}
         return cls(config, tree["params"], stats)

@@ -206,11 +206,11 @@ def assemble(objects: Sequence[ObjectGrasps], config: GraphConfig) -> GraspLibra
         first += len(graph.rows)
     index = np.concatenate([np.full(len(grasps), i, np.int32) for i, grasps in enumerate(kept)])
     rows = {name: np.concatenate([getattr(grasps, name) for grasps in kept]) for name in ("q", "target", "object_pose")}
-    return GraspLibrary(
-        **{name: jnp.asarray(value) for name, value in rows.items()},
-        object_index=jnp.asarray(index),
-        neighbours=jnp.asarray(np.concatenate(neighbours), jnp.int32),
-        distance=jnp.asarray(np.concatenate(distance)),
-        centre=jnp.asarray(rows["object_pose"][:, :3].mean(0)),
-        hand_name=objects[0].hand_name,
-    )
+    arrays = rows | {
+        "object_index": index,
+        "neighbours": np.concatenate(neighbours).astype(np.int32),
+        "distance": np.concatenate(distance),
+        "centre": rows["object_pose"][:, :3].mean(0),
+    }
+    # jnp.asarray would compile a program for each shape.
+    return GraspLibrary(**jax.device_put(arrays), hand_name=objects[0].hand_name)
