@@ -8,6 +8,16 @@ from dexgen_jax.experts.networks import ActorCritic, Expert, Gaussian, NetworkCo
 
 SIZES = {"state": 5, "privileged_state": 7}
 NETWORKS = ActorCritic(NetworkConfig(actor=(8,), critic=(8,)), action_size=3)
+update, normalize = jax.jit(RunningStats.update), jax.jit(RunningStats.normalize)
+
+
+def _begin(networks, sizes, seed=0):
+    return jax.device_get(jax.jit(lambda key: networks.init(key, sizes))(jax.random.PRNGKey(seed)))
+
+
+def _seen(sizes):
+    rows = {name: np.eye(size, dtype=np.float32) * 3 + 1 for name, size in sizes.items()}
+    return {name: update(RunningStats.zeros(size), rows[name]) for name, size in sizes.items()}
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +29,7 @@ def data():
 def test_statistics_of_parts_are_those_of_the_whole(data):
     stats = RunningStats.zeros(3)
     for part in data:
-        stats = stats.update(jnp.asarray(part))
+        stats = update(stats, part)
     flat = data.reshape(-1, 3).astype(float)
     np.testing.assert_allclose(stats.count, len(flat), rtol=1e-4)
     np.testing.assert_allclose(stats.mean, flat.mean(0), rtol=1e-4, atol=1e-5)
@@ -28,9 +38,10 @@ def test_statistics_of_parts_are_those_of_the_whole(data):
 
 
 def test_statistics_over_devices_are_those_of_the_whole(data):
-    start = RunningStats.zeros(3).update(jnp.asarray(data[0]))
-    shared = jax.vmap(lambda part: start.update(part, "data"), axis_name="data")(jnp.asarray(data[1:5]))
-    whole = start.update(jnp.asarray(data[1:5]))
+    start = update(RunningStats.zeros(3), data[0])
+    each = jax.jit(jax.vmap(lambda part: start.update(part, "data"), axis_name="data"))
+    shared = jax.device_get(each(data[1:5]))
+    whole = update(start, data[1:5])
     for device in range(4):  # equal on all of them, or normalisers would drift apart
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a[device], b, rtol=1e-4), shared, whole)  # noqa: B023
 
@@ -39,8 +50,8 @@ def test_a_feature_that_came_later_has_statistics_of_its_own(data):
     """Beside features that were seen for long, a new one must not move as slowly as they do."""
     old, new = RunningStats.zeros(2), RunningStats.zeros(1)
     for part in data:
-        old = old.update(jnp.asarray(part[:, :2]))
-    both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), old, new).update(jnp.asarray(data[0]))
+        old = update(old, part[:, :2])
+    both = jax.device_get(update(jax.tree.map(lambda a, b: np.concatenate([a, b]), old, new), data[0]))
     np.testing.assert_allclose(both.count, [270, 270, 30], rtol=1e-4)
     np.testing.assert_allclose(both.mean[2], data[0, :, 2].mean(), rtol=1e-4)
     np.testing.assert_allclose(both.m2[2] / both.count[2], data[0, :, 2].var(), rtol=2e-2)
@@ -49,39 +60,42 @@ def test_a_feature_that_came_later_has_statistics_of_its_own(data):
 
 
 def test_normalised_data_have_no_mean_and_unit_variance_and_outliers_are_cut(data):
-    stats = RunningStats.zeros(3).update(jnp.asarray(data))
-    normal = stats.normalize(jnp.asarray(data))
+    stats = update(RunningStats.zeros(3), data)
+    normal = np.asarray(normalize(stats, data))
     np.testing.assert_allclose(normal.mean((0, 1)), 0, atol=0.01)
-    np.testing.assert_allclose(normal.std((0, 1))[jnp.array([0, 2])], 1, atol=0.01)
-    assert float(stats.normalize(jnp.array([1e9, 0.0, -1e9])).max()) == 5.0
+    np.testing.assert_allclose(normal.std((0, 1))[[0, 2]], 1, atol=0.01)
+    assert np.max(normalize(stats, np.float32([1e9, 0.0, -1e9]))) == 5.0
 
 
 def test_a_new_normaliser_changes_nothing_much():
-    np.testing.assert_allclose(RunningStats.zeros(2).normalize(jnp.array([0.5, -2.0])), [0.5, -2.0], rtol=1e-3)
+    np.testing.assert_allclose(normalize(RunningStats.zeros(2), np.float32([0.5, -2.0])), [0.5, -2.0], rtol=1e-3)
 
 
 def test_gaussian_densities_are_scipys():
     mean, log_std = np.array([0.1, -0.4, 2.0]), np.array([-1.0, 0.0, 0.5])
-    gaussian = Gaussian(jnp.tile(jnp.asarray(mean), (4, 1)), jnp.asarray(log_std))
+    gaussian = Gaussian(np.tile(np.float32(mean), (4, 1)), np.float32(log_std))
     actions = np.random.default_rng(0).standard_normal((4, 3))
     expected = scipy.stats.norm(mean, np.exp(log_std))
-    np.testing.assert_allclose(gaussian.log_prob(jnp.asarray(actions)), expected.logpdf(actions).sum(-1), rtol=1e-5)
-    np.testing.assert_allclose(gaussian.entropy(), expected.entropy().sum(), rtol=1e-6)
+    np.testing.assert_allclose(
+        jax.jit(Gaussian.log_prob)(gaussian, actions), expected.logpdf(actions).sum(-1), rtol=1e-5
+    )
+    np.testing.assert_allclose(jax.jit(Gaussian.entropy)(gaussian), expected.entropy().sum(), rtol=1e-6)
 
 
 def test_divergence_of_gaussians_by_the_closed_form():
     # In one dimension, KL = log(s2 / s1) + (s1^2 + (m1 - m2)^2) / (2 s2^2) - 1/2; N(0, 1) to N(1, 2): 0.4431.
-    one = Gaussian(jnp.zeros(1), jnp.zeros(1))
-    other = Gaussian(jnp.ones(1), jnp.log(2.0)[None])
-    np.testing.assert_allclose(one.kl_to(other), np.log(2) + (1 + 1) / 8 - 0.5, rtol=1e-6)
-    np.testing.assert_allclose(one.kl_to(one), 0, atol=1e-7)
-    both = Gaussian(jnp.zeros(2), jnp.zeros(2)).kl_to(Gaussian(jnp.ones(2), jnp.full(2, jnp.log(2.0))))
-    np.testing.assert_allclose(both, 2 * one.kl_to(other), rtol=1e-6)
+    normal = lambda mean, std, size=1: Gaussian(np.full(size, mean, np.float32), np.full(size, np.log(std), np.float32))
+    kl = jax.jit(Gaussian.kl_to)
+    one, other = normal(0, 1), normal(1, 2)
+    np.testing.assert_allclose(kl(one, other), np.log(2) + (1 + 1) / 8 - 0.5, rtol=1e-6)
+    np.testing.assert_allclose(kl(one, one), 0, atol=1e-7)
+    both = kl(normal(0, 1, 2), normal(1, 2, 2))
+    np.testing.assert_allclose(both, 2 * kl(one, other), rtol=1e-6)
 
 
 def test_samples_have_the_distributions_mean_and_spread():
-    gaussian = Gaussian(jnp.tile(jnp.array([1.0, -2.0]), (50_000, 1)), jnp.log(jnp.array([0.5, 2.0])))
-    drawn = gaussian.sample(jax.random.PRNGKey(0))
+    gaussian = Gaussian(np.tile(np.float32([1.0, -2.0]), (50_000, 1)), np.log(np.float32([0.5, 2.0])))
+    drawn = np.asarray(jax.jit(Gaussian.sample)(gaussian, jax.random.PRNGKey(0)))
     np.testing.assert_allclose(drawn.mean(0), [1, -2], atol=0.05)
     np.testing.assert_allclose(drawn.std(0), [0.5, 2], rtol=0.02)
 
@@ -89,25 +103,26 @@ def test_samples_have_the_distributions_mean_and_spread():
 @pytest.fixture(scope="module")
 def learned():
     """Parameters and statistics that differ from their start in every leaf."""
-    params = NETWORKS.init(jax.random.PRNGKey(0), SIZES)
-    params = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.PRNGKey(x.size), x.shape), params)
-    stats = {name: RunningStats.zeros(size).update(jnp.eye(size) * 3 + 1) for name, size in SIZES.items()}
-    return params, stats
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: x + 0.1 * rng.standard_normal(x.shape, np.float32), _begin(NETWORKS, SIZES))
+    return params, _seen(SIZES)
 
 
 def test_the_spread_of_actions_stays_within_its_bounds(learned):
     params, stats = learned
-    obs = {"state": jnp.zeros(5)}
+    obs, act = {"state": np.zeros(5, np.float32)}, jax.jit(NETWORKS.policy)
     for value, expected in [(-9.0, -3.0), (9.0, 0.0)]:
-        policy = NETWORKS.policy(params | {"log_std": jnp.full(3, value)}, stats, obs)
+        policy = act(params | {"log_std": np.full(3, value, np.float32)}, stats, obs)
         np.testing.assert_array_equal(policy.log_std, expected)
 
 
 def test_a_new_policy_stays_near_zero():
-    params = NETWORKS.init(jax.random.PRNGKey(1), SIZES)
+    params = _begin(NETWORKS, SIZES, 1)
     stats = {name: RunningStats.zeros(size) for name, size in SIZES.items()}
-    policy = NETWORKS.policy(params, stats, {"state": jnp.ones((100, 5)) * jnp.linspace(-3, 3, 100)[:, None]})
-    assert float(jnp.abs(policy.mean).max()) < 0.2
+    policy = jax.jit(NETWORKS.policy)(
+        params, stats, {"state": np.tile(np.linspace(-3, 3, 100, dtype=np.float32)[:, None], 5)}
+    )
+    assert np.abs(policy.mean).max() < 0.2
 
 
 def test_an_expert_acts_the_same_after_it_was_saved_and_read(learned, tmp_path):
@@ -129,7 +144,7 @@ def test_an_expert_acts_the_same_after_it_was_saved_and_read(learned, tmp_path):
 
 def test_an_actor_may_build_on_an_action_that_it_is_given(learned, tmp_path):
     networks = ActorCritic(NetworkConfig(actor=(8,), critic=(8,), carries=True), 3)
-    fresh = networks.init(jax.random.PRNGKey(0), SIZES | {"carry": 3})
+    fresh = _begin(networks, SIZES | {"carry": 3})
     np.testing.assert_allclose(fresh["carry"], 0.1)
     params, stats = learned
     obs, given = {"state": jnp.ones((2, 5))}, jnp.array([[1.0, -2.0, 0.0], [0.5, 0.0, 4.0]])
@@ -148,8 +163,7 @@ def test_an_actor_may_build_on_an_action_that_it_is_given(learned, tmp_path):
 def looking_back():
     """Networks with a history of 2 rows of 3 joints, their parameters and statistics."""
     networks, sizes = ActorCritic(NetworkConfig(actor=(8,), critic=(8,), history=2), 3), SIZES | {"history": 12}
-    stats = {name: RunningStats.zeros(size).update(jnp.eye(size) * 3 + 1) for name, size in sizes.items()}
-    return networks, jax.jit(lambda key: networks.init(key, sizes))(jax.random.PRNGKey(0)), stats
+    return networks, _begin(networks, sizes), _seen(sizes)
 
 
 def test_an_actor_that_looks_back_sees_every_row_of_the_past(looking_back):
@@ -162,7 +176,7 @@ def test_an_actor_that_looks_back_sees_every_row_of_the_past(looking_back):
 
 
 def test_without_a_history_there_is_nothing_of_it():
-    assert set(NETWORKS.init(jax.random.PRNGKey(0), SIZES)) == {"actor", "critic", "log_std"}
+    assert set(_begin(NETWORKS, SIZES)) == {"actor", "critic", "log_std"}
 
 
 def test_an_expert_that_looks_back_acts_the_same_after_it_was_saved_and_read(looking_back, tmp_path):
