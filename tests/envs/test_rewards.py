@@ -7,6 +7,8 @@ import numpy as np
 from dexgen_jax.envs import observations, rewards
 from dexgen_jax.physics.state import PhysicsState
 
+effort, goal_error = jax.jit(rewards.effort), jax.jit(observations.goal_error)
+
 
 def test_progress_by_hand():
     # 1 cm nearer is half a unit of 2 cm; 0.2 rad is half of 0.4; the joints went away by 0.3 rad, one unit.
@@ -22,13 +24,13 @@ def test_going_away_and_coming_back_earns_nothing():
 
 
 def test_effort_by_hand():
-    zero = jnp.zeros(8)
+    zero = np.zeros(8, np.float32)
     physics = PhysicsState(
-        qpos=zero, qvel=zero.at[:5].set(jnp.array([3.0, -1.0, 0.0, 0.3, -0.4])), warmstart=zero,
-        torque=jnp.array([0.5, 0.2]), touch=zero, finite=jnp.ones((), bool), steps=jnp.zeros((), jnp.int32),
+        qpos=zero, qvel=np.float32([3.0, -1.0, 0.0, 0.3, -0.4, 0.0, 0.0, 0.0]), warmstart=zero,
+        torque=np.float32([0.5, 0.2]), touch=zero, finite=np.bool_(True), steps=np.int32(0),
     )  # fmt: skip
-    travel = jnp.array([[0.03, 0.04, 0.0], [0.0, 0.0, 0.01]])  # 5 cm and 1 cm in 0.1 s: 0.5 and 0.1 m/s
-    terms = rewards.effort(jnp.array([1.0, -0.5]), physics, travel, 0.1)
+    travel = np.float32([[0.03, 0.04, 0.0], [0.0, 0.0, 0.01]])  # 5 cm and 1 cm in 0.1 s: 0.5 and 0.1 m/s
+    terms = effort(np.float32([1.0, -0.5]), physics, travel, 0.1)
     expected = {
         "action": (1 + 0.25) / 2,
         "torque": 0.25 + 0.04,
@@ -55,7 +57,8 @@ def test_every_weight_multiplies_the_term_of_its_name_and_style_those_it_is_of()
 
 def test_styles_are_drawn_from_their_ranges():
     ranges = rewards.StyleRanges(tip_speed=(0.0, 3.0), effort=(2.0, 2.0))
-    drawn = jax.vmap(lambda key: rewards.draw_style(key, ranges))(jax.random.split(jax.random.PRNGKey(0), 500))
+    draw = jax.jit(jax.vmap(lambda key: rewards.draw_style(key, ranges)))
+    drawn = np.asarray(draw(jax.random.split(jax.random.PRNGKey(0), 500)))
     np.testing.assert_array_equal(drawn[:, 1], 2.0)
     assert 0 <= drawn[:, 0].min() < 0.1 and 2.9 < drawn[:, 0].max() <= 3.0
 
@@ -67,9 +70,9 @@ def test_one_distance_by_hand():
 
 def test_a_goal_error_by_hand_and_whichever_sign_a_quaternion_has():
     # From no turn to a quarter turn about z; 1 cm along x.
-    here = jnp.array([0.05, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
-    goal = jnp.array([0.06, 0.0, 0.0, -0.70710678, 0.0, 0.0, -0.70710678])
-    error = observations.goal_error(jnp.zeros(4), here, jnp.full(4, 0.2), goal)
+    here = np.float32([0.05, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+    goal = np.float32([0.06, 0.0, 0.0, -0.70710678, 0.0, 0.0, -0.70710678])
+    error = goal_error(np.zeros(4, np.float32), here, np.full(4, 0.2, np.float32), goal)
     np.testing.assert_allclose(error.position, [0.01, 0, 0], atol=1e-7)
     np.testing.assert_allclose(error.rotation, [0, 0, np.pi / 2], atol=1e-6)
     np.testing.assert_allclose(error.sizes(), [0.01, np.pi / 2, 0.2], rtol=1e-5)
