@@ -6,7 +6,7 @@ Command: python experiments/figure8.py --config=experiments/configs/figure8.py
 Measured on 2 cores:
     smoke   not timed
     laptop  the paper's four operators and the clean expert, 256 environments x 300 s: 5 to 9 minutes a row beside
-            other programs; 14 of its 30 rows were run
+            other programs; 16 of its 30 rows were run
     wide    all operators, helpers and splits, 128 environments x 60 s: 42 of its rows took 23 minutes, the rest not run
     gpu     never run
 """
