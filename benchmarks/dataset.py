@@ -1,6 +1,6 @@
 """What recordings cost: collecting them beside only playing, their bytes, reading windows from memory and from disk.
 
-Time: about 12 minutes on 2 CPU cores, half of it for playing 12 blocks; `--most=1e6` takes a tenth of the writing.
+Time: about 6 minutes on 2 CPU cores, most of it for playing 12 blocks; `--most=1e6` takes a tenth of the writing.
 Expected on 2 cores: collect_over_bare >= 0.8, at most 70 bytes raw and 45 stored for the columns that any hand has,
 100,000 windows/s resident and 0.7 of that streamed, flat_cost_ratio < 1.2, memory_beyond_budget_gb < 1.
 Command: python benchmarks/dataset.py [--most=1e7]
@@ -13,7 +13,6 @@ process that trains on that dataset with half of its size as budget, less the bu
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -29,6 +28,7 @@ import launch
 from collect_dataset import recorder
 from configs import collect_dataset as settings
 from expert_files import load_task
+from peak_memory import peak_gb
 
 from dexgen_jax.controller import parallel, training
 from dexgen_jax.controller.model import MODES, Model
@@ -147,7 +147,7 @@ def peak_of_training(folder: str, budget: float) -> float:
     for number in range(6):
         state, _ = jax.block_until_ready(loop.learn(state, feed.at(number), statistics, key, 10))
     assert not feed.resident
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return peak_gb()
 
 
 def main() -> None:
@@ -159,10 +159,12 @@ def main() -> None:
     parser.add_argument("--memory_of", help="a dataset: prints the peak memory of a training on it, and nothing else")
     parser.add_argument("--budget", type=float, default=1.0, help="GB, of that training")
     args = parser.parse_args()
-    launch.prepare_jax()
     if args.memory_of:
+        launch.share_freed_memory()  # as train_controller.py does
+        launch.prepare_jax()
         print(peak_of_training(args.memory_of, args.budget))
         return
+    launch.prepare_jax()
     folder = Path(tempfile.mkdtemp())
     try:
         found, dataset = collecting(folder, args.blocks)

@@ -14,12 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from mujoco.batch import Batch
+from peak_memory import peak_gb
 
 from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
@@ -100,10 +100,7 @@ def memory_gb(engine: Engine, envs: int) -> float:
     stats = jax.devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"] / 1e9
-    # Not getrusage: its maximum is inherited from the process that started this one.
-    status = Path("/proc/self/status").read_text().splitlines()
-    high = next(line for line in status if line.startswith("VmHWM"))
-    return 1024 * int(high.split()[1]) / 1e9
+    return peak_gb()
 
 
 def measure(args: argparse.Namespace) -> dict:
