@@ -370,14 +370,14 @@ def _block_file(name: str, column: Column, block: int) -> str:
 def _array_metadata(layout: Layout, column: Column) -> dict[str, Any]:
     """Zarr v3 metadata: one file per block, in it small compressed chunks with checksums.
 
-    A component's values lie one after the other in a chunk: next to its neighbours in time a joint compresses to three
-    quarters of what it takes beside the other joints (42.8 bytes a transition instead of 55.8, the same numbers).
+    A component's values lie one after the other in a chunk, for a joint compresses better next to its neighbours in
+    time than beside other joints. Level 9 would save 2% more in eight times the time.
     """
     tail = [layout.rows, *column.shape]
     size = np.dtype(column.dtype).itemsize
     raw = {"name": "bytes", **({"configuration": {"endian": "little"}} if size > 1 else {})}
     by_component = [{"name": "transpose", "configuration": {"order": [2, 0, 1]}}] if column.shape else []
-    shuffle = {"cname": "zstd", "clevel": 9, "shuffle": "shuffle", "typesize": size, "blocksize": 0}
+    shuffle = {"cname": "zstd", "clevel": 7, "shuffle": "shuffle", "typesize": size, "blocksize": 0}
     inner = [*by_component, raw, {"name": "blosc", "configuration": shuffle}, {"name": "crc32c"}]
     index = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
     chunk = next(n for n in range(min(_STREAMS_PER_CHUNK, layout.streams), 0, -1) if layout.streams % n == 0)
