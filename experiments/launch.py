@@ -44,7 +44,7 @@ FORMER = {"hand": pretrained.FIRST_HAND, "dataset": "run"}  # settings that once
 MAY_GROW = ("iterations", "take_new_streams")  # of a begun stage: to learn for longer, or from more, is to go on
 CONFIG_FILE = "stage_config.json"
 VERSIONS_FILE = "versions.json"
-_M_ARENA_MAX = -8  # glibc's number of that setting, malloc.h
+_ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
 PACKAGES = "dexgen_jax jax jaxlib numpy flax optax orbax-checkpoint mujoco mujoco-mjx brax tensorstore".split()
 
 Run = Callable[[ConfigDict, run_log.RunLog], dict]
@@ -153,7 +153,6 @@ def prepare_jax() -> None:
     for name, value in defaults.items():
         if name.upper() not in os.environ:
             jax.config.update(name, value)
-    share_freed_memory()
     arguments = distributed_arguments(os.environ)
     if arguments is not None:
         jax.distributed.initialize(**arguments)
@@ -163,11 +162,13 @@ def prepare_jax() -> None:
 def share_freed_memory() -> None:
     """Lets all threads allocate from one pool, where the C library has a pool for each (glibc).
 
-    What a compilation frees is then used again by what comes after it: 0.2 GB less at the peak of a training.
+    What a compilation frees is then used again by what comes after it. To be called before JAX starts its threads, and
+    not where physics is stepped: threads that wait for the one pool make it a tenth slower.
     """
-    libc = ctypes.CDLL(None)
-    if "MALLOC_ARENA_MAX" not in os.environ and hasattr(libc, "mallopt"):
-        libc.mallopt(_M_ARENA_MAX, 1)
+    if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # not in every C library
+            libc.mallopt(_ARENA_MAX, 1)
 
 
 def cache_folder() -> str | None:

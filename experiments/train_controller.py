@@ -84,4 +84,5 @@ def present(
 
 
 if __name__ == "__main__":
+    launch.share_freed_memory()
     launch.main(run, several=True)
