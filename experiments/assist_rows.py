@@ -26,7 +26,7 @@ from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog
 
 STYLES = {"calm": "shipped:anygrasp_calm", "quick": "shipped:anygrasp_quick"}  # operators who are experts themselves
-SIMPLE = (helping.CLIPPED, helping.LOW_PASSED, helping.TURNED_DOWN)  # one program, which is told the number of one
+SIMPLE = "simple"  # stands for any of `simple_helpers`
 REMEMBERED = 20_000  # recorded moments that "nearest motion" looks through
 
 
@@ -38,7 +38,7 @@ def simulate(
     steps, key = round(config.seconds * CONTROL_HZ), jax.random.PRNGKey(config.seed + 1)
     learning = {name for _, name, _ in plan if name in helping.LEARNED}
     learned = {name: learned_from(name, config, controller, folder) for name in learning}
-    numbers = {name: jnp.int32(number) for number, name in enumerate(SIMPLE)}
+    numbers = {name: jnp.int32(number) for number, name in enumerate(simple_helpers(controller))}
 
     @functools.partial(jax.jit, static_argnames=("helper", "style", "share"))
     def row(operator, given, strength, key, helper, style, share):
@@ -57,7 +57,7 @@ def simulate(
             name, helper, strength = case
             operator, kind = operators.parse(name, env.hand), name.split()[0]
             style, share = kind if kind in STYLES else "", float(operator.misled)
-            given, program = (learned | numbers).get(helper), "simple" if helper in SIMPLE else helper
+            given, program = (learned | numbers).get(helper), SIMPLE if helper in numbers else helper
             record, trace = row(operator, given, jnp.float32(strength or 0), key, program, style, share)
             files.save_trace(folder, case, trace, round(config.film.seconds * CONTROL_HZ))
             found = assist.summarise(name, record, helper, strength)
@@ -83,16 +83,14 @@ def policy(config: ConfigDict, style: str, act: Callable) -> Callable:
 def helper_named(name: str, config: ConfigDict, controller: Controller, learned: Any) -> helping.Helper | None:
     """The helper that a name of `helping` stands for; `learned` is what `learned_from` gave for it.
 
-    "simple" is one of `SIMPLE`, and `learned` its number there.
+    `SIMPLE` is one of `simple_helpers`, and `learned` its number there.
     """
     model, settings = controller.model, controller.settings
     mode = model.mode_index(config.mode)
     of_32 = functools.partial(helping.controlled, settings=files.settings(config, candidates=32))
     kinds: dict[str, Callable[[], helping.Helper | None]] = {
         helping.ALONE: lambda: None,
-        "simple": lambda: helping.one_of(
-            [helping.clip(), helping.low_pass(), helping.turn_down(settings.listening)], learned
-        ),
+        SIMPLE: lambda: helping.one_of(list(simple_helpers(controller).values()), learned),
         helping.CONTROLLER: lambda: helping.controlled(model, learned, mode, settings),
         helping.AGREED: lambda: helping.agreed(model, learned, mode, settings),
         helping.OF_32: lambda: of_32(model, learned, mode),
@@ -100,6 +98,15 @@ def helper_named(name: str, config: ConfigDict, controller: Controller, learned:
         helping.CLONED: lambda: helping.imitator(model, learned[0], settings, cloning.policy(model, learned[1])),
     }
     return kinds[name]()
+
+
+def simple_helpers(controller: Controller) -> dict[str, helping.Helper]:
+    """Those that have learned nothing, by name: one program serves all, which is told the number of one."""
+    return {
+        helping.CLIPPED: helping.clip(),
+        helping.LOW_PASSED: helping.low_pass(),
+        helping.TURNED_DOWN: helping.turn_down(controller.settings.listening),
+    }
 
 
 def learned_from(name: str, config: ConfigDict, controller: Controller, folder: Path) -> Any:

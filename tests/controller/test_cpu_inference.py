@@ -24,9 +24,8 @@ from dexgen_jax.controller.unet import Denoiser
 
 SIZES = dict(width=32, encoder_width=32, num_modes=3, motion_shape=(2, 8, 3), encoder_layers=6)
 PLAIN, NET = Denoiser(**SIZES, depth=3), FoldedDenoiser(**SIZES, depth=3)
-RNG = np.random.default_rng(0)
-NOISY = RNG.standard_normal((2, 8, 3), np.float32)
-CONDITION = RNG.standard_normal((4, 60), np.float32)
+NOISY = np.random.default_rng(0).standard_normal((2, 8, 3), np.float32)
+CONDITION = np.random.default_rng(1).standard_normal((4, 60), np.float32)
 TRAINED = jax.jit(PLAIN.init)(jax.random.PRNGKey(2), NOISY, 1, CONDITION, 0)
 FOLDED = fold(TRAINED, num_steps=100)
 KEPT = for_one_vector(FOLDED, rows=("film",), least=0)
@@ -54,7 +53,7 @@ def _one_vector(parameters, x):
 
 @pytest.mark.parametrize("inputs", [16, 240, 1536])
 def test_a_layer_of_parts_multiplies_by_the_rounded_matrix(inputs):
-    x = RNG.standard_normal(inputs, np.float32)
+    x = np.random.default_rng(5).standard_normal(inputs, np.float32)
     parameters = jax.jit(LAYER.init)(jax.random.PRNGKey(6), x)
     again = _one_vector(for_one_vector(parameters, least=0), x)
     np.testing.assert_allclose(again, dense(_rounded(parameters), x), atol=1e-5)
@@ -63,7 +62,8 @@ def test_a_layer_of_parts_multiplies_by_the_rounded_matrix(inputs):
 
 def test_candidates_may_be_drawn_side_by_side():
     parameters = jax.jit(LAYER.init)(jax.random.PRNGKey(6), np.ones(32, np.float32))
-    kept, many = for_one_vector(parameters, least=0), RNG.standard_normal((3, 32), np.float32)
+    kept = for_one_vector(parameters, least=0)
+    many = np.random.default_rng(5).standard_normal((3, 32), np.float32)
     each = np.stack([_one_vector(kept, x) for x in many])
     np.testing.assert_allclose(jax.vmap(_one_vector, (None, 0))(kept, many), each, atol=1e-5)
 
@@ -79,7 +79,7 @@ def test_a_denoiser_kept_for_one_vector_is_the_one_with_rounded_matrices():
 
 
 def test_film_is_as_it_was_for_one_step_and_for_all_of_them():
-    code, steps = RNG.standard_normal(32, np.float32), np.array([5, 50, 97])
+    code, steps = np.random.default_rng(7).standard_normal(32, np.float32), np.array([5, 50, 97])
     whole, kept = (jax.jit(functools.partial(net.apply, method="modulate")) for net in (PLAIN, NET))
     assert KEPT["params"]["film"]["transposed"].shape == (2, 6 * 32, 32)
     for step in (steps, steps[1]):
@@ -119,7 +119,8 @@ def test_folded_parameters_are_the_same_function(depth):
 
 @pytest.mark.parametrize("width", [24, 256, 768])
 def test_the_group_norm_is_that_of_flax_summed_in_another_order(width):
-    x, norm = RNG.normal(3, 2, width).astype(np.float32), nn.GroupNorm(8, reduction_axes=(-1,))
+    x = np.random.default_rng(0).normal(3, 2, width).astype(np.float32)
+    norm = nn.GroupNorm(8, reduction_axes=(-1,))
     scale, bias = (np.linspace(*ends, width, dtype=np.float32) for ends in ((0.5, 2), (-1, 1)))
     parameters = {"params": {"scale": scale, "bias": bias}}
 
@@ -132,7 +133,7 @@ def test_the_group_norm_is_that_of_flax_summed_in_another_order(width):
 
 
 def test_films_are_picked_as_by_an_index():
-    rows = RNG.standard_normal((3, 6, 2, 32), np.float32)
+    rows = np.random.default_rng(4).standard_normal((3, 6, 2, 32), np.float32)
     pick = jax.jit(lambda rows, i: Films(rows)[i])
     for i in range(3):
         np.testing.assert_array_equal(pick(rows, i), rows[i])
