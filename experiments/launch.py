@@ -72,7 +72,7 @@ def main(
     debug = bool({"--debug", "-debug", "--debug=true"} & set(argv))
     try:
         if {"--help", "-help", "-h"} & set(argv):
-            print(_help(module, argv, default))
+            print(usage(module, argv, default))
             return
         config = command_line.read(argv, default)
         if play is not None and config.play:
@@ -230,11 +230,25 @@ def record(config: ConfigDict, folder: Path) -> None:
     The run folder itself may have moved; other versions are only said. What may grow is raised in place: the stage goes
     on from its last checkpoint, and a result of fewer iterations is no longer one.
     """
-    path = folder / CONFIG_FILE
-    if not path.exists():
+    grown = refuse_other_settings(config, folder)
+    if grown is None:
         run_log.atomic_write(folder / VERSIONS_FILE, run_log.to_json(versions(), indent=2) + "\n")
-        run_log.atomic_write(path, run_log.to_json(config.to_dict(), indent=2) + "\n")
-        return
+    else:
+        _say_other_versions(folder)
+    if grown:
+        (folder / run_log.RESULT_FILE).unlink(missing_ok=True)
+    if grown is None or grown:
+        run_log.atomic_write(folder / CONFIG_FILE, run_log.to_json(config.to_dict(), indent=2) + "\n")
+
+
+def refuse_other_settings(config: ConfigDict, folder: Path) -> list[str] | None:
+    """Raises ValueError if the stage in `folder` was begun with other settings.
+
+    Returns those that have grown since, or None if nothing was made there yet.
+    """
+    path = folder / CONFIG_FILE
+    if not path.exists() or not (folder.name in TOGETHER or _something_made(folder)):
+        return None
     now = _comparable(json.loads(run_log.to_json(config.to_dict())))
     begun = {key: value for key, value in FORMER.items() if key in now}
     begun |= _comparable(_read_object(path, f"delete {path} if the settings are the same as then, or else {folder}"))
@@ -247,10 +261,13 @@ def record(config: ConfigDict, folder: Path) -> None:
                 f"{folder} was begun with {key} = {before!r}, and now it is {after!r}: go on with the old value, "
                 f"choose another --config.run_dir, or delete {folder} to do it again"
             )
-    if changed:
-        (folder / run_log.RESULT_FILE).unlink(missing_ok=True)
-        run_log.atomic_write(path, run_log.to_json(config.to_dict(), indent=2) + "\n")
-    _say_other_versions(folder)
+    return changed
+
+
+def _something_made(folder: Path) -> bool:
+    """Whether a stage has left more than its settings; of several processes one may be about to."""
+    before_that = (CONFIG_FILE, VERSIONS_FILE, run_lock.LOCK_FILE)
+    return any(path.is_file() and path.name not in before_that for path in folder.rglob("*"))
 
 
 def _read_object(path: Path, way_out: str) -> dict[str, Any]:
@@ -309,10 +326,11 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {message} (--debug shows where)"
 
 
-def _help(module: ModuleType, argv: list[str], default: Path) -> str:
+def usage(module: ModuleType, argv: list[str], default: Path) -> str:
+    """What `--help` prints: the script's own words, and all settings with their values."""
     argument, _ = command_line.split_config_argument(argv, str(default))
     config = command_line.load(argument, default.parent)
     settings = [f"  --config.{key}={value}" for key, value in command_line.flatten(config.to_dict()).items()]
-    usage = f"usage: python {argv[0]} [--config=FILE[:SIZE]] [--config.KEY=VALUE ...] [--debug]"
-    lines = [(module.__doc__ or "").strip(), "", usage, "", f"settings of {argument}, explained there:", *settings]
+    line = f"usage: python {argv[0]} [--config=FILE[:SIZE]] [--config.KEY=VALUE ...] [--debug]"
+    lines = [(module.__doc__ or "").strip(), "", line, "", f"settings of {argument}, explained there:", *settings]
     return "\n".join(lines)

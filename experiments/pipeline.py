@@ -27,6 +27,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     """Runs every stage that is not done yet; returns the results of all by stage folder."""
     stages = stage_configs(config)
     settings.refuse_chain(stages)
+    for script, stage_config in stages.items():
+        launch.refuse_other_settings(stage_config, log.run_dir / launch.STAGES[script])
     refuse_gaps(log.run_dir, [launch.STAGES[script] for script in stages])
     results = {}
     if "anygrasp_ppo" not in stages:

@@ -131,6 +131,23 @@ def test_another_config_in_the_same_folder_is_refused_by_its_first_key(capsys, s
     assert "ppo.num_envs = 3, and now it is 4" in error
 
 
+def test_settings_with_which_nothing_was_made_bind_nobody(capsys, stage, tmp_path):
+    import toy_stage
+
+    def lacks_something(config, log):
+        raise ValueError("no grasps")
+
+    lacks_something.__module__ = "toy_stage"
+    with pytest.raises(SystemExit):
+        launch.main(lacks_something, ["toy_stage.py", "--config.seed=7"], continues=True)
+    folder = tmp_path / "runs" / "toy" / "toy_stage"
+    assert json.loads((folder / "stage_config.json").read_text())["seed"] == 7
+    launch.main(toy_stage.run, ["toy_stage.py", "--config.seed=8"])
+    assert json.loads((folder / "stage_config.json").read_text())["seed"] == 8
+    capsys.readouterr()
+    assert "was begun with seed = 8, and now it is 7" in refused(capsys, stage, "--config.seed=7")
+
+
 def test_iterations_may_be_raised_and_the_stage_goes_on(capsys, stage, monkeypatch):
     monkeypatch.setattr(launch, "MAY_GROW", ("seed",))
     stage("--config.seed=4")

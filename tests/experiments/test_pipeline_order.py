@@ -107,6 +107,17 @@ def test_a_run_folder_of_other_inputs_or_another_config_is_refused(call, tmp_pat
     assert "run/pipeline was begun with collect_dataset.size = 'smoke', and now it is 'other'" in done.stderr
 
 
+def test_a_later_stage_begun_with_other_settings_is_refused_before_the_first(call, tmp_path):
+    call("--config.train_controller.kill=True")
+    begun = (tmp_path / "run" / "begun").read_text()
+    shutil.rmtree(tmp_path / "run" / "grasps")
+    shutil.rmtree(tmp_path / "run" / "pipeline")
+    done = call("--config.train_controller.kill=True", "--config.train_controller.size=other")
+    assert done.code == 2
+    assert "run/controller was begun with size = 'smoke', and now it is 'other'" in done.stderr
+    assert (tmp_path / "run" / "begun").read_text() == begun
+
+
 def test_settings_the_pipeline_would_overwrite_do_not_exist(call):
     done = call("--config.grow_grasps.seed=3")
     assert done.code == 2 and "unknown config key 'grow_grasps.seed'" in done.stderr
