@@ -17,7 +17,7 @@ from ml_collections import ConfigDict, config_flags
 
 SIZES = ("smoke", "laptop", "gpu")  # of a config file that names no SIZES itself
 # Settings, by the last part of their name, that are files or folders; some are a word instead, such as 'shipped'.
-PATHS = frozenset("run_dir grasps dataset also folder controller expert start_from token_file".split())
+PATHS = frozenset("run_dir grasps dataset also folder controller expert evaluation start_from token_file".split())
 
 
 def read(argv: list[str], default: Path) -> ConfigDict:

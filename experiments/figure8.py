@@ -12,7 +12,6 @@ One row again, in a folder of its own: --config.run_dir=runs/again --config.spli
     <run_dir>/results.json, figure8.html   all of it, and the page that shows it
 """
 
-import math
 import sys
 
 import artefacts
@@ -21,28 +20,12 @@ import evaluation_files as files
 import launch
 from expert_files import build_env, load_expert
 from ml_collections import ConfigDict
+from worlds import SPLITS
 
 from dexgen_jax.evaluation import figure8_page, helping, operators
 from dexgen_jax.objects import catalog
 from dexgen_jax.run_log import RunLog, atomic_write, to_json
 
-SAME = {name: (value, value) for name, value in dict(  # one value in all environments
-    mass=0.14, object_friction=0.85, hand_friction=0.85, size=1.0, kp=1.0, kd=1.0,
-).items()}  # fmt: skip
-NO_NOISE = dict.fromkeys(("push_probability", "start_joints", "joint_noise", "joint_offset", "action_noise"), 0.0)
-# Changes to the world of each split: fields of `RandomizationConfig`.
-SPLITS: dict[str, dict] = {
-    "train": {},
-    "held_out": {},
-    "palm_up": {"gravity_angle": math.pi / 3},
-    "sideways": {"gravity_least_angle": math.pi / 3, "gravity_angle": 2 * math.pi / 3},
-    "palm_down": {"gravity_least_angle": 2 * math.pi / 3},
-    "wrist_still": {"gravity_walk": 0.0},
-    "wrist_half": {"gravity_walk": 0.0, "wrist_speed": 0.5},
-    "wrist_one": {"gravity_walk": 0.0, "wrist_speed": 1.0},
-    "nominal": {**SAME, **NO_NOISE},
-    "slippery": {"object_friction": (0.3, 0.3), "hand_friction": (0.3, 0.3)},  # nobody trained on it
-}
 MAIN = ("train", "held_out")  # splits in which every helper and every operator is tried
 
 
@@ -92,6 +75,14 @@ def check(config: ConfigDict) -> None:
                 raise ValueError(f"config.{setting} has {name!r}; there are: {', '.join(there)}")
     for name in (*config.operators, *config.own_operators):
         operators.parse(name, artefacts.hand(config))
+    if set(config.helpers) & set(helping.LEARNED) and not any(strength > 0 for strength in config.strengths):
+        raise ValueError(f"config.strengths is {config.strengths}: help needs a strength above 0")
+    for split in config.splits:
+        if not cases(config, split):
+            raise ValueError(
+                f"nothing to simulate in {split!r}: config.helpers is {config.helpers}, of which what imitates needs "
+                f"--config.dataset=FOLDER, and any but {', '.join(helping.SHORT)} one of the splits {', '.join(MAIN)}"
+            )
 
 
 if __name__ == "__main__":

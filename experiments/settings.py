@@ -32,6 +32,7 @@ _POSITIVE = frozenset(
 )
 # Settings, by script, that name what it makes.
 _MADE = {("collect_dataset", "dataset"), ("import_log", "dataset"), ("export_dataset", "folder")}
+_NO_PATH = {"start_from": "none", "dataset": "none", "evaluation": "none", "token_file": "", "also": ""}  # none wanted
 _SHARES = frozenset("held_out noise_share ema min_share eta push_probability".split())
 
 
@@ -113,7 +114,7 @@ def _refuse_path(name: str, value: str, run_dir: str, hand: str) -> None:
         raise ValueError(f"{name} is {value!r}: files are written on this machine; mount the bucket, and name a folder")
     leaf = name.rpartition(".")[2]
     kind = "expert" if leaf == "start_from" else leaf
-    if (leaf, value) in (("start_from", "none"), ("dataset", "none"), ("token_file", ""), ("also", "")):
+    if _NO_PATH.get(leaf) == value:
         return
     try:
         own = None if leaf == "start_from" else run_dir  # a training does not start from itself
@@ -135,8 +136,9 @@ def _hand_name(config: ConfigDict) -> str:
 def _objects(config: ConfigDict) -> None:
     from dexgen_jax.objects import catalog
 
-    if "objects" in config:
-        catalog.names(config.objects)
+    for which in (config.get("objects"), config.get("held_out"), *config.get("sets", ())):
+        if isinstance(which, str):  # a share of the streams may be held out, too
+            catalog.names(which)
 
 
 def _engine(config: ConfigDict) -> None:
@@ -249,9 +251,9 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], None], ...]] = {
     "anygrasp_ppo": (_objects, _engine, _task, _learner),
     "collect_dataset": (_objects, _engine, _recording),
     "train_controller": (_controller,),
-    "figure8": (_engine, _task_of_an_expert),
+    "figure8": (_objects, _engine, _task_of_an_expert, _assistance),
     "evaluate_assist": (_objects, _engine, _task_of_an_expert, _assistance),
-    "evaluate_expert": (_engine, _task_of_an_expert, _assistance),
+    "evaluate_expert": (_objects, _engine, _task_of_an_expert, _assistance),
     "teleoperate": (_objects, _engine, _task, _operators),
     "view": (_objects, _engine, _task, _operators),
 }

@@ -31,7 +31,11 @@ def kept(config: ConfigDict, hand: Hand) -> Shelf:
         dataset = store.open_dataset(artefacts.folder(config, "dataset"), hand)
         shelf["dataset"] = lambda stream: clips.trajectory(hand, dataset, stream)
     if config.evaluation != "none":
-        for case, row in files.read_rows(folder := Path(config.evaluation)).items():
+        if not (rows := files.read_rows(folder := Path(config.evaluation))):
+            raise FileNotFoundError(
+                f"no rows.jsonl in {folder}: name the folder of an evaluation, as runs/demo/evaluation"
+            )
+        for case, row in rows.items():
             registry.refuse_other(f"the evaluation in {folder}", row.get("hand", pretrained.FIRST_HAND), hand.name)
             name, helper, strength = case
             shown = lambda number, case=case: clips.evaluated(hand, files.load_trace(folder, case), number)

@@ -7,6 +7,7 @@ import command_line
 import figure8
 import launch
 import pytest
+import settings
 
 from dexgen_jax.evaluation import helping
 
@@ -41,11 +42,26 @@ def test_the_plan_has_every_helper_where_objects_differ_and_three_elsewhere():
         ({"splits": ("upside_down",)}, "config.splits has 'upside_down'; there are: train, held_out"),
         ({"helpers": ("prayer",)}, "config.helpers has 'prayer'; there are: alone, clipped"),
         ({"operators": ("frozen 7",)}, "no finger 7: hand 'allegro' has 0 to 3"),
+        ({"strengths": ()}, "config.strengths is .*: help needs a strength above 0"),
+        ({"helpers": ("cloned",)}, "nothing to simulate in 'train': .* needs --config.dataset=FOLDER"),
     ],
 )
 def test_what_does_not_exist_is_refused_at_once(changes, message):
     with pytest.raises(ValueError, match=message):
         figure8.check(_config("smoke", **changes))
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"held_out": "cube_5"}, "figure8: no object named 'cube_5'; nearest: cube_55"),
+        ({"mode": "defualt"}, "figure8: no mode 'defualt'"),
+        ({"seconds": 0.0}, "figure8: seconds is 0.0: it must be at least one control step"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_at_once(changes, message):
+    with pytest.raises(ValueError, match=message):
+        settings.refuse(_config("smoke", **changes), "figure8")
 
 
 @pytest.mark.slow

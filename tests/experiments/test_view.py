@@ -35,6 +35,7 @@ def with_viser(monkeypatch):
         ("controller", "nowhere", "config.controller is 'nowhere', and there is no such file or folder"),
         ("operators", ("clumsy",), "no operator 'clumsy'; an operator is one of noisy, slow, clean"),
         ("wrist", "palm left", "wrist is 'palm left' and help 'helped': a wrist is one of palm up"),
+        ("evaluation", "nowhere", "config.evaluation is 'nowhere', and there is no such file or folder"),
         ("token_file", "nowhere", "config.token_file is 'nowhere', and there is no such file or folder"),
     ],
 )
@@ -82,6 +83,8 @@ def test_a_port_in_use_is_named_before_anything_is_compiled(config):
 
 def test_a_dataset_and_the_rows_of_an_evaluation_can_be_shown_again(config, tmp_path):
     config.evaluation = str(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no rows.jsonl in .*: name the folder of an evaluation"):
+        view_session.kept(config, allegro.load())
     for case in (("noisy 1.5", "alone", None), ("noisy 1.5", "controller", 1.0)):
         row = dict(zip(("operator", "helper", "strength"), case, strict=True))
         with (tmp_path / "rows.jsonl").open("a") as file:
