@@ -9,6 +9,7 @@ The size after the colon is the stage's. docs/clusters.md has the rest.
 import json
 import re
 import shlex
+import shutil
 import string
 import subprocess
 import sys
@@ -46,8 +47,11 @@ def job(config: ConfigDict) -> str:
         if config[name] not in known:
             raise ValueError(f"no {name} {config[name]!r}; {nearest(config[name], known)}")
     together, apart = config.stage in TOGETHER, config.stage in APART
-    if config.hosts < 1 or config.devices < 0 or (config.hosts > 1 and not (together or apart)):
-        raise ValueError(f"hosts is {config.hosts} and devices {config.devices}: {config.stage} runs on one host")
+    for name, least in (("hosts", 1), ("devices", 0)):
+        if config[name] < least:
+            raise ValueError(f"{name} is {config[name]}: it must be at least {least}")
+    if config.hosts > 1 and not (together or apart):
+        raise ValueError(f"hosts is {config.hosts}: {config.stage} runs on one host")
     if config.on != "slurm" and not config.run_dir.startswith("/runs/"):
         raise ValueError(f"run_dir is {config.run_dir!r}: what is to outlast the host is on the volume, below /runs/")
     arguments = stage_arguments(config)
@@ -67,7 +71,7 @@ def job(config: ConfigDict) -> str:
 
 
 def stage_arguments(config: ConfigDict) -> list[str]:
-    """The words after `python`; what the stage would refuse is refused here."""
+    """The words after `python`; a setting that the stage does not have, or has of another type, is refused here."""
     path = f"experiments/configs/{config.stage}.py"
     own = [f"--config.run_dir={config.run_dir}", *config.settings]
     default = HERE / "configs" / f"{config.stage}.py"
@@ -80,7 +84,7 @@ def stage_arguments(config: ConfigDict) -> list[str]:
 def main() -> None:
     """Prints the job, or hands it in; an error is one line."""
     if {"--help", "-help", "-h"} & set(sys.argv):
-        print(__doc__)
+        print(launch.usage(sys.modules[__name__], sys.argv, HERE / "configs" / "submit.py"))
         return
     try:
         config = command_line.read(sys.argv, HERE / "configs" / "submit.py")
@@ -92,6 +96,10 @@ def main() -> None:
         path = Path(config.run_dir) / "submit" / f"{config.stage}.{template}"
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, text)
+        if shutil.which(hand_in[0]) is None:
+            raise FileNotFoundError(
+                f"{hand_in[0]} is not on this machine: on one that has it, {shlex.join(hand_in)} {path}"
+            )
         sys.exit(subprocess.run([*hand_in, str(path)], check=False).returncode)
     except Exception as error:
         print(f"error: {launch.one_line(error)}", file=sys.stderr)

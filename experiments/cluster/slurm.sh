@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# @{what}, for sbatch; from the repository root, with .venv made by `make` and the [cuda] extra. Written by submit.py.
+# @{what}, for sbatch; from the repository root, with .venv made by `make` and the extras [cuda,warp]. Written by submit.py.
 #SBATCH --job-name=dexgen-@{stage}
 #SBATCH --nodes=@{nodes}
 #SBATCH --array=@{array}

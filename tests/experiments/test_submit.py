@@ -194,8 +194,10 @@ def test_a_skypilot_task_is_one_by_its_schema(stage):
         (
             ["--config.stage=evaluate_assist", "--config.hosts=2"],
             "slurm",
-            "hosts is 2 .*: evaluate_assist runs on one host",
+            "hosts is 2: evaluate_assist runs on one host",
         ),
+        (["--config.hosts=0"], "slurm", "hosts is 0: it must be at least 1"),
+        (["--config.devices=-1"], "slurm", "devices is -1: it must be at least 0"),
         (["--config.settings=('--config.sead=1',)"], "slurm", "unknown config key 'sead' .*; nearest: seed"),
         (["--config.settings=('--debug',)"], "slurm", "settings are words as --config.seed=1, got '--debug'"),
         (["--config.size=huge"], "slurm", "has no size 'huge'"),
