@@ -57,3 +57,10 @@ def test_the_messages_that_are_explained_are_those_of_the_code():
     assert len(explained) > 30
     assert [message for message in explained if not any(shows(message, text) for text in known)] == []
     assert shows("a ... of ...", "a b of c") and not shows("a ... of d", "a b of c")
+
+
+def test_every_page_and_card_stands_in_the_sites_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").glob("*.md")]
+    cards = [f"project/{card.relative_to(ROOT).as_posix()}" for card in ROOT.glob("dexgen_jax/pretrained/*/README.md")]
+    assert [page for page in (*pages, *cards) if f": {page}" not in navigation and f"- {page}" not in navigation] == []
