@@ -141,7 +141,9 @@ def load_weights(folder: str | Path) -> tuple[dict, dict]:
     folder = Path(folder)
     for path in (folder / CONFIG_FILE, folder / WEIGHTS_FILE):
         if not path.is_file():
-            raise FileNotFoundError(f"no trained weights in {folder}: {path.name} is missing; train or name another")
+            raise FileNotFoundError(
+                f"no trained weights in {folder}: {path.name} is missing; train there, or name another folder"
+            )
     try:
         header = json.loads((folder / CONFIG_FILE).read_text())
         written, expected, config = header["format"], header["weights_sha256"], header["config"]

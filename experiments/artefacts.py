@@ -19,8 +19,18 @@ def hand(config: ConfigDict) -> Hand:
 
 
 def folder(config: ConfigDict, kind: str, which: str | None = None) -> Path:
-    """Where the thing of a kind lies that the config names by the kind's own key, or `which`."""
-    return pretrained.find(kind, config[kind] if which is None else which, config.run_dir, hand(config).name)
+    """Where the thing of a kind lies that the config names by the kind's own key, or `which`.
+
+    Raises FileNotFoundError if the run folder was to have it and has not; recordings may be about to be made there.
+    """
+    which = config[kind] if which is None else which
+    found = pretrained.find(kind, which, config.run_dir, hand(config).name)
+    if which == "run" and kind != "dataset" and not found.is_dir():
+        raise FileNotFoundError(
+            f"{config.run_dir} has no {kind} yet: make it there first, give the --config.run_dir that it was made in, "
+            f"or say --config.{kind}=shipped"
+        )
+    return found
 
 
 def expert(config: ConfigDict, which: str | None = None) -> Expert:

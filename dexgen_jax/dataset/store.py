@@ -297,7 +297,9 @@ def open_dataset(folder: str | Path | Place, hand: Hand | None = None) -> Datase
     place = places.at(folder)
     attributes = _attributes(place)
     if attributes is None:
-        raise FileNotFoundError(f"no dataset in {place}; make one with experiments/collect_dataset.py")
+        raise FileNotFoundError(
+            f"no dataset in {place}; make one there with experiments/collect_dataset.py, or name another"
+        )
     version = attributes.get("format_version")
     if version != FORMAT_VERSION:
         raise ValueError(f"dataset {place} has format version {version}, this code reads {FORMAT_VERSION}: redo it")

@@ -39,7 +39,7 @@ NEIGHBOURS = {"smoke": 8, "laptop": 6, "shipped": 6}  # goals to draw from; few 
 def get_config(size: str = "laptop") -> ConfigDict:
     """The settings of one size."""
     config = ConfigDict()
-    config.run_dir = "runs/dataset"  # folder of the run
+    config.run_dir = f"runs/{size}"  # folder of the run, the same in every stage
     config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0
     config.tasks = ("anygrasp",)  # what is recorded: block i is of the i-th, round and round; see the script

@@ -37,7 +37,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     """The settings of one size: smoke, laptop or gpu."""
     scale = SIZES[size]
     config = ConfigDict()
-    config.run_dir = "runs/evaluation"  # folder of the run; rows go to its evaluation/, the report to report.html
+    config.run_dir = f"runs/{size}"  # folder of the run; rows go to its evaluation/, the page to report.html
     config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0
     config.expert = "run"  # run, shipped, shipped:NAME or a folder: see dexgen_jax/pretrained

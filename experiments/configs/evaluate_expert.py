@@ -17,7 +17,7 @@ from dexgen_jax.grasps.library import GraphConfig
 
 def get_config(size: str = "laptop") -> ConfigDict:
     config = ConfigDict()
-    config.run_dir = "runs/expert"  # folder of the run
+    config.run_dir = f"runs/{size}"  # folder of the run, the same in every stage
     config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.expert = "run"  # run, shipped, shipped:NAME or a folder: see dexgen_jax/pretrained
     config.grasps = "run"  # likewise

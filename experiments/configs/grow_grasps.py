@@ -32,7 +32,7 @@ BATCHES = {
 
 def get_config(size: str = "laptop") -> ConfigDict:
     config = ConfigDict()
-    config.run_dir = "runs/grasps"  # folder of the run; the files go to its grasps/
+    config.run_dir = f"runs/{size}"  # folder of the run, the same in every stage; the files go to its grasps/
     config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0
     config.objects = ""  # a set of the catalogue ('train', 'held_out', 'starter') or object names with commas

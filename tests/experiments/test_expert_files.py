@@ -23,23 +23,29 @@ def expert(monkeypatch):
 
 
 def test_the_task_is_the_experts_own_but_for_the_changes(expert):
-    config = ConfigDict({"run_dir": "x", "expert": "run", "seed": 1, "env": {"randomization": {"kp": (1.0, 1.0)}}})
+    config = ConfigDict({"run_dir": "x", "expert": "x", "seed": 1, "env": {"randomization": {"kp": (1.0, 1.0)}}})
     _, merged = expert_files.load_expert(config)
     assert merged.env.action_scale == 0.2 and merged.seed == 1
     assert merged.network.history == 3 and merged.task == "fine_rotation"
     assert merged.env.randomization.to_dict() == {"mass": [0.1, 0.2], "kp": (1.0, 1.0)}
 
 
+def test_what_the_run_folder_has_not_made_yet_is_asked_for(tmp_path):
+    config = ConfigDict({"run_dir": str(tmp_path), "expert": "run"})
+    with pytest.raises(FileNotFoundError, match="has no expert yet: make it there first, .* or say --config.expert=sh"):
+        expert_files.load_expert(config)
+
+
 def test_a_task_comes_with_the_one_that_masters_it(expert, monkeypatch):
     monkeypatch.setattr(expert_files, "build_env", lambda config: config.to_dict())
-    settings = {"run_dir": "x", "expert": "run", "objects": "cubes", "env": {}}
+    settings = {"run_dir": "x", "expert": "mine", "objects": "cubes", "env": {}}
     config = ConfigDict(settings | {"fine_rotation": {"expert": "y", "objects": "rods"}}).lock()
     env, act, stage = expert_files.load_task("fine_rotation", config)
     assert (env["task"], env["objects"], stage.objects, stage.expert) == ("fine_rotation", "rods", "rods", "y")
     assert act is expert.act
     env, act, stage = expert_files.load_task("free_motion", config)
     assert (env["task"], stage.objects, act) == ("free_motion", "cubes", expert_files.free_motion.follow)
-    with pytest.raises(ValueError, match="the expert 'run' masters fine_rotation, not anygrasp: name another"):
+    with pytest.raises(ValueError, match="the expert 'mine' masters fine_rotation, not anygrasp: name another"):
         expert_files.load_task("anygrasp", config)
     with pytest.raises(ValueError, match="no task named 'juggle'; there are: anygrasp, fine_rotation, free_motion"):
         expert_files.load_task("juggle", config)
@@ -52,7 +58,7 @@ def test_playing_films_one_environment_without_a_time_limit(expert, monkeypatch,
     monkeypatch.setattr(expert_files, "build_env", lambda config: built.append(config) or env)
     frames = np.zeros((4, 32, 32, 3), np.uint8)
     monkeypatch.setattr(expert_files.film, "compare", lambda *args: filmed.append(args) or frames)
-    settings = {"run_dir": str(tmp_path), "expert": "run", "seed": 1, "eval_steps": 12, "env": {"episode_steps": 9}}
+    settings = {"run_dir": str(tmp_path), "expert": "x", "seed": 1, "eval_steps": 12, "env": {"episode_steps": 9}}
     config = ConfigDict(settings).lock()
     result = expert_files.play(config, RunLog(tmp_path, "play"))
     # 0.5 of the scale 0.15 rad: |q - start| = 0.365 > 0.3 after the 5th action, so of 12 two drop; goals at 2 and 4.
