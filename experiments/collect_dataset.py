@@ -2,8 +2,8 @@
 
 Reproduces: the data of DexterityGen (arXiv:2502.04307, section III-B, appendix A): rollouts of experts of several
 styles with domain randomisation. Drops are kept; the reader leaves out the 2 seconds before them.
-Time: about 4,000 rows a second on 2 cores (`:laptop`, 250,000 rows, 7 hours of manipulation: 1 minute).
-Expected: a drop every 10 to 50 s with the disturbances; 57 bytes a row on disk, and 60 for what only a simulator knows.
+Time: about 3,750 rows a second on 2 cores (`:laptop`, 327,680 rows, 9.1 hours of manipulation: 1.3 minutes).
+Expected: a drop every 10 to 50 s with the disturbances; 44 bytes a row on disk, and 47 for what only a simulator knows.
 Command: python experiments/collect_dataset.py --config=experiments/configs/collect_dataset.py:laptop
 The command may run several times at once, on several hosts of one file system: each process takes blocks of its own.
 With --config.tasks="('anygrasp','fine_rotation','free_motion')" all are recorded, each row with the mode of its task.

@@ -20,6 +20,7 @@ from dexgen_jax.deploy.latency import Latencies
 from dexgen_jax.deploy.loop import WallClock
 from dexgen_jax.run_log import RunLog
 
+PATIENCE = 60.0  # s without an answer after which it is over
 BENT = {"open": 0.0, "fist": 1.0}  # of the poses that a calibration asks for
 
 
@@ -32,6 +33,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         fingers = tuple(config.fingers)
         motion, pose, freely = Motion(fingers, config.seed), "", 0.0
         begin, number = clock.now(), 0
+        answered = begin
         while freely < config.seconds:
             clock.sleep_until(begin + number / config.rate_hz)
             number = max(number + 1, int((clock.now() - begin) * config.rate_hz))
@@ -40,10 +42,15 @@ def run(config: ConfigDict, log: RunLog) -> dict:
             sent = clock.now()
             try:
                 reply = device.tell(told["hand"], place)
-            except TimeoutError:
+            except TimeoutError as error:
                 events["no answer"] += 1
+                if clock.now() - answered > PATIENCE:
+                    raise TimeoutError(
+                        f"teleoperate.py at {config.address} has not answered for {PATIENCE:.0f} s: start it again"
+                    ) from error
                 continue
-            answers.add(clock.now() - sent)
+            answered = clock.now()
+            answers.add(answered - sent)
             events.update(reply["events"])
             followed.add(reply, sent, clock.now(), counts=followed.begun and not pose)
             pose = reply["pose"]

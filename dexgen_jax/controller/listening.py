@@ -27,7 +27,7 @@ class ListeningConfig:
     """How commands are weighed; hashable."""
 
     # rad, how far the action of a drawn motion is from the recorded one: the root mean square error of the shipped
-    # controller, `action_error_of_samples_rad` in its card.
+    # controller. That of another stands in its config.json, as `action_error_of_samples_rad`.
     action_std: float = 0.038
     memory: float = 0.9  # share of what is thought of the operator that is kept in a tick: 0.9 looks back over a second
     persistence: float = 0.4  # share of a wish that is expected to last until the next tick
