@@ -18,7 +18,7 @@ from dexgen_jax.hand.description import Hand
 from dexgen_jax.objects.distance import signed_distance
 from dexgen_jax.objects.shapes import ObjectParams
 from dexgen_jax.physics.state import PhysicsState
-from dexgen_jax.physics.world import STANDARD_GRAVITY, World
+from dexgen_jax.physics.world import STANDARD_GRAVITY, World, bounds
 
 _DECIMETRE = 10.0  # positions are about 0.05 m: in decimetres the network sees numbers near 1
 _SIGHT = 0.05  # m: a surface further away than this is just far
@@ -86,7 +86,7 @@ def simulator_factors(hand: Hand) -> np.ndarray:
     known = 2 * hand.num_joints + len(hand.touch_names)
     return np.concatenate([
         ones(known), mirror.POINT, ones(5), ones(hand.num_keypoints), np.tile(mirror.POINT, hand.num_keypoints),
-        ones(2), ones(2 * hand.num_joints),
+        ones(2), ones(2 * hand.num_joints), ones(3), mirror.TURN, ones(len(hand.touch_names)),
     ])  # fmt: skip
 
 
@@ -106,6 +106,9 @@ def simulator(
         jnp.stack([world.mass * 5.0, world.object_friction, world.hand_friction, world.kp_scale, world.kd_scale]),
         jnp.minimum(distance, _SIGHT) / _SIGHT, normal.reshape(-1),
         jnp.stack([0.1 * held.astype(q.dtype), 0.01 * goal_age.astype(q.dtype)]), advice,
+        # Again, in terms that are easier to use: the shape's box, the turning in the frame of the error, firm touch.
+        half_box(world.object) * 20.0, rotation.rotate(pose[3:], physics.qvel[-3:]) * 0.5,
+        jnp.tanh(0.1 * physics.touch),
     ])  # fmt: skip
 
 
@@ -139,7 +142,18 @@ def surface(thing: ObjectParams, pose: jax.Array, points: jax.Array) -> tuple[ja
     return distance[0], rotation.rotate(pose[None, 3:], normal)
 
 
+def half_box(thing: ObjectParams) -> jax.Array:
+    """How far an object reaches along its own axes, (3,) m."""
+    half, _ = bounds(thing.kind, thing.size)
+    axes = jnp.abs(rotation.rotate(thing.quat[:, None], jnp.eye(3)[None]))  # (slots, 3, 3), each row an axis of its own
+    reach = jnp.abs(thing.position) + jnp.einsum("sji,sj->si", axes, half)
+    return jnp.max(jnp.where(thing.on[:, None], reach, 0.0), axis=0)
+
+
 def _extent(world: World) -> jax.Array:
-    """How far the object's slots reach along its own axes, (3,) m; their own turns are left out."""
+    """The largest of the slots' places and MuJoCo sizes, (3,) m.
+
+    Lengths along the axes for boxes and ellipsoids, radius and half length for others; see `half_box`.
+    """
     thing = world.object
     return jnp.max(jnp.where(thing.on[:, None], jnp.abs(thing.position) + thing.size, 0.0), axis=0)

@@ -203,7 +203,12 @@ class Expert:
     stats: dict[str, RunningStats]  # of what the actor sees
 
     def act(self, obs: dict[str, jax.Array], key: jax.Array | None = None) -> jax.Array:
-        """The action (n,) for one observation; the distribution's mean, or a sample if `key` is given."""
+        """The action (n,) for one observation; the distribution's mean, or a sample if `key` is given.
+
+        Entries that `state` has come to have since the expert was trained stand behind those it knows, and are ignored.
+        """
+        if not self.config.get("env", {}).get("style", {}).get("shown"):  # a style ends the observation
+            obs = {**obs, "state": obs["state"][..., : self.stats["state"].mean.shape[0]]}
         widths, log_std = tuple(self.config["actor"]), tuple(self.config["log_std"])
         carries = self.config.get("carries", False)
         shape = NetworkConfig(actor=widths, log_std=log_std, history=self.history, carries=carries)

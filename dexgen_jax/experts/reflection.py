@@ -10,17 +10,17 @@ def reflect(expert: Expert, factors: np.ndarray, hand: str) -> Expert:
     """An expert of the hand named `hand`, an image, that acts on a reflected observation as `expert` on the original.
 
     `factors` (d,), 1 or -1, say how the entries of the observation `state` are reflected (`registry.reflection` of
-    `envs`). They go into the normaliser's means and the first layer, so the result is an expert like any other. Actions
-    and the rest of what it sees, a history or an action to begin with, are joints, which keep their angles. Raises
-    ValueError if there are more or fewer factors than entries.
+    `envs`); an expert from before there were so many sees the first of them. They go into the normaliser's means and
+    the first layer, so the result is an expert like any other. Actions and the rest of what it sees, a history or an
+    action to begin with, are joints, which keep their angles. Raises ValueError if it sees more than there are.
     """
     seen = expert.stats["state"]
-    if factors.shape != seen.mean.shape:
+    if len(factors) < len(seen.mean):
         raise ValueError(
             f"the expert sees {seen.mean.shape[0]} numbers, and the task reflects {factors.shape[0]}: it was trained "
             "in another task than its settings say"
         )
-    signs = jnp.asarray(factors, seen.mean.dtype)
+    signs = jnp.asarray(factors[: len(seen.mean)], seen.mean.dtype)
     layers = expert.params["actor"]["params"]
     kernel = layers["Dense_0"]["kernel"]  # a history's features stand behind the state
     rows = jnp.concatenate([signs, jnp.ones(kernel.shape[0] - len(signs), signs.dtype)])

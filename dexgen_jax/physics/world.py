@@ -75,7 +75,7 @@ def model_fields(world: World, hand: Hand) -> dict[str, jax.Array]:
     inverse_turn = jnp.mean(1.0 / inertia)
     friction = 0.5 * (world.object_friction + world.hand_friction)
     triple = jnp.stack([friction, jnp.full_like(friction, _SPIN_FRICTION), jnp.full_like(friction, _ROLL_FRICTION)])
-    half_box, radius = _bounds(thing.kind, thing.size)
+    half_box, radius = bounds(thing.kind, thing.size)
     kp = world.kp_scale * jnp.asarray(hand.kp, jnp.float32)
     kd = world.kd_scale * jnp.asarray(hand.kd, jnp.float32)
     return {
@@ -100,7 +100,7 @@ def model_fields(world: World, hand: Hand) -> dict[str, jax.Array]:
     }
 
 
-def _bounds(kind: jax.Array, size: jax.Array) -> tuple[jax.Array, jax.Array]:
+def bounds(kind: jax.Array, size: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns each slot's half bounding box (S, 3) [m] and bounding radius (S,) [m] about its own centre."""
     a, b, c = size[:, 0], size[:, 1], size[:, 2]
     pick = {

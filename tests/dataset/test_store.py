@@ -99,7 +99,7 @@ def test_quantisation_is_half_a_unit_and_refuses_what_does_not_fit():
 
 
 def test_no_dataset(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no dataset in .*nowhere; make one there with experiments/collect_dataset"):
+    with pytest.raises(FileNotFoundError, match=r"no dataset in .*nowhere; make one there with exp"):
         store.open_dataset(tmp_path / "nowhere")
     store.create(tmp_path, HAND, LAYOUT, MADE)
     with pytest.raises(ValueError, match="has no committed block yet"):

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from dexgen_jax.defaults import override
-from dexgen_jax.envs import registry
+from dexgen_jax.envs import observations, registry
 from dexgen_jax.envs.anygrasp import Anygrasp, AnygraspConfig
 from dexgen_jax.envs.rewards import RewardWeights
+from dexgen_jax.hand import rotation
+from dexgen_jax.objects import catalog
 
 COUNT = 64  # resets
 FEW = 4  # of them are stepped
@@ -227,15 +229,37 @@ def test_an_actor_that_sees_all_sees_what_it_saw_before_and_then_the_rest(make_e
     (known,), (all_of_it,) = env.observation_size["state"], shown.observation_size["state"]
     np.testing.assert_allclose(more["state"][:, :known], after.obs["state"], atol=1e-5)
     # joints, torques, touch, push, five of the world, distance and normal at eight keypoints, how long held and set,
-    # and for the joints and their targets the way that geometry suggests
-    assert all_of_it == known + 2 * 16 + len(env.hand.touch_names) + 3 + 5 + 8 + 24 + 2 + 2 * 16
+    # and for the joints and their targets the way that geometry suggests; the object's box, its turning, firm touch
+    touches = len(env.hand.touch_names)
+    again = 3 + 3 + touches
+    assert all_of_it == known + 2 * 16 + touches + 3 + 5 + 8 + 24 + 2 + 2 * 16 + again
     np.testing.assert_array_equal(more["state"][:, known : known + 16], after.info["q"])
     np.testing.assert_allclose(more["privileged_state"], after.obs["privileged_state"], atol=1e-5)
     np.testing.assert_array_equal(more["privileged_state"], more["state"])
-    np.testing.assert_allclose(more["state"][:, -33], 0.01)  # the first control step of this goal
-    np.testing.assert_allclose(more["state"][:, -32:-16], 0.15 * more["carry"], rtol=1e-5)  # as an action, too
-    grip = env.library.target[after.info["goal"]] - after.info["target"]
-    np.testing.assert_allclose(more["state"][:, -16:], grip, atol=1e-6)
+    *_, age, carry, grip, box, turning, touch = np.split(
+        more["state"], np.cumsum([all_of_it - again - 33, 1, 16, 16, 3, 3]), axis=1
+    )
+    np.testing.assert_allclose(age, 0.01)  # the first control step of this goal
+    np.testing.assert_allclose(carry, 0.15 * more["carry"], rtol=1e-5)  # as an action, too
+    np.testing.assert_allclose(grip, env.library.target[after.info["goal"]] - after.info["target"], atol=1e-6)
+    physics = after.pipeline_state
+    pose = physics.qpos[:, 16:]
+    np.testing.assert_allclose(2 * turning, rotation.rotate(pose[:, 3:], physics.qvel[:, -3:]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(touch, np.tanh(physics.touch / 10), rtol=1e-5)
+    np.testing.assert_allclose(box / 20, jax.vmap(observations.half_box)(after.info["world"].object), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, box",
+    [
+        ("sphere_64", (32, 32, 32)),
+        ("cylinder_48_70", (24, 24, 35)),
+        ("capsule_44_90", (22, 22, 45)),
+        ("box_48_56_64", (24, 28, 32)),
+    ],
+)
+def test_the_box_of_a_shape_is_seen_in_its_own_axes(name, box):
+    np.testing.assert_allclose(observations.half_box(catalog.load(name)), np.asarray(box) * 1e-3, atol=1e-6)
 
 
 def test_a_policy_is_shown_its_style_if_it_is_to_learn_all(make_env, env):

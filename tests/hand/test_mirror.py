@@ -157,7 +157,8 @@ def test_every_entry_of_an_observation_has_its_factor(task, changes):
 
 
 def test_forces_and_normals_of_what_a_simulator_knows_are_points():
-    # 6 joints, 6 torques, 6 touches, a push, 5 numbers, 6 distances, 6 normals, 2 counters, advice for 6 joints twice.
+    # 6 joints, 6 torques, 6 touches, a push, 5 numbers, 6 distances, 6 normals, 2 counters, advice for 6 joints twice,
+    # the object's box, how it turns, 6 touches.
     same, points = lambda count: [1] * count, lambda count: [1, -1, 1] * count
-    expected = same(18) + points(1) + same(5) + same(6) + points(6) + same(2) + same(12)
+    expected = same(18) + points(1) + same(5) + same(6) + points(6) + same(17) + [-1, 1, -1] + same(6)
     np.testing.assert_array_equal(observations.simulator_factors(three_finger.load()), expected)
