@@ -41,7 +41,12 @@ def run(config: ConfigDict, log: RunLog) -> dict:
                 rows[name] = expert.summarise(jax.device_get(events), names, tolerances)
                 bar.advance(1, goals_per_minute=rows[name]["goals_per_minute"]["value"])
         graph = expert.graph_quantiles(env.library)
-        scores[which] = {"policies": rows, "comparison": expert.compare(rows), "goal_graph": graph}
+        scores[which] = {
+            "policies": rows,
+            "comparison": expert.compare(rows),
+            "goal_graph": graph,
+            "task": env_config.env,
+        }
         minutes = f"## Where the minutes go: {which}\n\n" + tries.table(rows["expert"]["tries"], graph)
         print(minutes, file=sys.stderr)  # the last line of the output is the result
         atomic_write(log.folder / f"minutes_{which.replace(',', '_')}.md", minutes)

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from dexgen_jax.controller.controller import Settings
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.defaults import fill
+from dexgen_jax.evaluation import benchmark
 from dexgen_jax.grasps.library import GraphConfig
 
 SIZES = {
@@ -70,4 +71,5 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.graph = fill(GraphConfig(), few.get(size))
     config.env = ConfigDict()  # changes to the task the expert was trained in (fields of AnygraspConfig)
     config.env.episode_steps = 100_000  # control steps: no time limit, an object is held until it drops
+    config.goals = ConfigDict(benchmark.GOALS)  # of Anygrasp, besides: the same for every expert
     return config

@@ -12,6 +12,7 @@ Measured on 2 cores:
 from ml_collections import ConfigDict
 
 from dexgen_jax.defaults import fill
+from dexgen_jax.evaluation import benchmark
 from dexgen_jax.grasps.library import GraphConfig
 
 
@@ -39,4 +40,5 @@ def get_config(size: str = "laptop") -> ConfigDict:
 
     config.env = ConfigDict()  # changes to the task the expert was trained in (fields of AnygraspConfig)
     config.env.episode_steps = 100_000  # control steps: no time limit, an object is held until it drops
+    config.goals = ConfigDict(benchmark.GOALS)  # of Anygrasp, besides: the same for every expert
     return config

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from dexgen_jax.controller.controller import Settings
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.defaults import fill
-from dexgen_jax.evaluation import helping
+from dexgen_jax.evaluation import benchmark, helping
 from dexgen_jax.grasps.library import GraphConfig
 
 PAPER = ("noisy 0.75", "noisy 1.5", "slow 0.5", "slow 1")
@@ -86,4 +86,5 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.graph = fill(GraphConfig(), {"neighbours": 8} if size == "smoke" else None)
     config.env = ConfigDict()  # changes to the task the expert was trained in, in all splits
     config.env.episode_steps = 100_000  # control steps: no time limit, an object is held until it drops
+    config.goals = ConfigDict(benchmark.GOALS)  # of Anygrasp, besides: the same for every expert
     return config

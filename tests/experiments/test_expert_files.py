@@ -1,7 +1,9 @@
 """Laws: an expert is used and shown in the task it was trained in, and to show it leaves its training alone."""
 
 import types
+from pathlib import Path
 
+import command_line
 import expert_files
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from ml_collections import ConfigDict
 
 from dexgen_jax.run_log import RunLog
 
+CONFIGS = Path(expert_files.__file__).parent / "configs"
 ENV = {"action_scale": 0.2, "episode_steps": 200, "randomization": {"mass": [0.1, 0.2]}}
 
 
@@ -28,6 +31,16 @@ def test_the_task_is_the_experts_own_but_for_the_changes(expert):
     assert merged.env.action_scale == 0.2 and merged.seed == 1
     assert merged.network.history == 3 and merged.task == "fine_rotation"
     assert merged.env.randomization.to_dict() == {"mass": [0.1, 0.2], "kp": (1.0, 1.0)}
+
+
+@pytest.mark.parametrize("task, hold_steps", [("anygrasp", 8), ("fine_rotation", 3)])
+def test_an_evaluation_says_when_a_goal_counts_not_the_experts_training(expert, task, hold_steps):
+    expert.task, expert.config = task, {"env": ENV | {"hold_steps": 3}}
+    for name in ("evaluate_expert", "evaluate_assist", "figure8"):
+        config = command_line.load(f"{CONFIGS}/{name}.py:smoke", CONFIGS)
+        config.expert = "x"
+        _, merged = expert_files.load_expert(config)
+        assert (merged.env.hold_steps, merged.env.episode_steps) == (hold_steps, 100_000)
 
 
 def test_what_the_run_folder_has_not_made_yet_is_asked_for(tmp_path):
