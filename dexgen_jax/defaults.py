@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,6 +25,23 @@ def override(config: Any, overrides: Mapping[str, Any]) -> Any:
             value = tuple(value)
         config = dataclasses.replace(config, **{name: value})
     return config
+
+
+def require(config: Any, counts: str = "", positive: str = "", shares: str = "") -> None:
+    """Raises ValueError for the first of the named settings (with spaces) that cannot be.
+
+    `counts` are at least 1, `positive` above 0, `shares` from 0 to 1; all are finite. What JAX traces is not looked at.
+    """
+    rules = [
+        ("at least 1", counts, 1.0, math.inf),
+        ("above 0", positive, math.ulp(0.0), math.inf),
+        ("from 0 to 1", shares, 0.0, 1.0),
+    ]
+    for wanted, names, low, high in rules:
+        for name in names.split():
+            value = getattr(config, name)
+            if isinstance(value, int | float) and not (low <= value <= high and value < math.inf):  # NaN too
+                raise ValueError(f"{type(config).__name__}.{name} is {value}: it must be {wanted}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -49,8 +49,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
             state, metrics = loop.learn(state)
             waiting.append(metrics)
             if iteration % config.log_every == 0 or iteration == config.iterations:
-                means = jax.tree.map(lambda *rows: float(np.mean(rows)), *jax.device_get(waiting))
-                ppo.check_finite(means, iteration)
+                means = finite_means(waiting, iteration)
                 means["goals_per_minute"] = means["env/success"] * CONTROL_HZ * 60
                 means["drops_per_minute"] = means["env/drop"] * CONTROL_HZ * 60
                 log.write(iteration * per_iteration, means)
@@ -58,6 +57,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
                 waiting = []
             stop = told()
             if iteration % config.checkpoint_every == 0 or iteration == config.iterations or stop:
+                finite_means(waiting, iteration)
                 checkpoints.save(iteration, state)
                 expert = present(state, actor_critic, env, config.task)
                 if log.writes:  # now already: a run can be looked at, and begun from, while it goes on
@@ -66,6 +66,13 @@ def run(config: ConfigDict, log: RunLog) -> dict:
                 raise stopping.Terminated
     expert = present(state, actor_critic, env, config.task)
     return {"transitions": config.iterations * per_iteration, "scores": score(env, expert, config)}
+
+
+def finite_means(waiting: list[dict[str, jax.Array]], iteration: int) -> dict[str, float]:
+    """The means of some iterations' metrics; a FloatingPointError names what is no number, before it is saved."""
+    means = jax.tree.map(lambda *rows: float(np.mean(rows)), *jax.device_get(waiting)) if waiting else {}
+    ppo.check_finite(means, iteration)
+    return means
 
 
 def present(state: ppo.TrainState, actor_critic: networks.ActorCritic, env: registry.Env, task: str) -> networks.Expert:

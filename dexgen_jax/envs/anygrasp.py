@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from brax.envs.base import State
 
+from dexgen_jax.defaults import require
 from dexgen_jax.envs import curriculum, observations, randomization, restarts, rewards
 from dexgen_jax.envs.curriculum import CurriculumConfig
 from dexgen_jax.envs.hand_task import HandTask, narrow
@@ -41,6 +42,13 @@ class AnygraspConfig:
     style: StyleRanges = StyleRanges()
     curriculum: CurriculumConfig = CurriculumConfig()
     randomization: RandomizationConfig = RandomizationConfig()
+
+    def __post_init__(self) -> None:
+        require(
+            self,
+            counts="episode_steps hold_steps goal_steps",
+            positive="action_scale position_tolerance angle_tolerance joint_tolerance drop_distance",
+        )
 
 
 class Anygrasp(HandTask):

@@ -9,6 +9,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from dexgen_jax.defaults import require
+
 
 @dataclasses.dataclass(frozen=True)
 class CurriculumConfig:
@@ -23,10 +25,9 @@ class CurriculumConfig:
     gravity_angle: float = 0.5  # rad around palm-up at level 0
 
     def __post_init__(self):
-        if not 0 <= self.start <= 1 or self.step < 0 or self.fall_at > self.rise_at or self.nearest_of < 1:
-            raise ValueError(
-                f"a curriculum needs 0 <= start <= 1, step >= 0, fall_at <= rise_at and nearest_of >= 1, got {self}"
-            )
+        require(self, counts="nearest_of", positive="tolerance", shares="start")
+        if self.step < 0 or self.fall_at > self.rise_at:
+            raise ValueError(f"a curriculum needs step >= 0 and fall_at <= rise_at, got {self}")
 
 
 def advance(level: jax.Array, goals_per_minute: jax.Array, config: CurriculumConfig) -> jax.Array:

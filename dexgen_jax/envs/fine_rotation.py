@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from brax.envs.base import State
 
+from dexgen_jax.defaults import require
 from dexgen_jax.envs import observations, randomization, restarts, rewards
 from dexgen_jax.envs.hand_task import HandTask, narrow
 from dexgen_jax.envs.randomization import RandomizationConfig
@@ -43,6 +44,9 @@ class FineRotationConfig:
     sees_all: bool = False  # the actor sees all that the simulator knows, and not only what the paper's does
     reward: RewardWeights = RewardWeights()
     randomization: RandomizationConfig = RandomizationConfig()
+
+    def __post_init__(self) -> None:
+        require(self, counts="episode_steps hold_steps", positive="action_scale turn most_lead drop_distance")
 
 
 class FineRotation(HandTask):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import State
 
+from dexgen_jax.defaults import require
 from dexgen_jax.envs import randomization, restarts
 from dexgen_jax.envs.hand_task import HandTask, narrow
 from dexgen_jax.envs.randomization import RandomizationConfig
@@ -29,6 +30,9 @@ class FreeMotionConfig:
     reach: float = 0.8  # share of each joint's range, around its middle, that postures are drawn from
     tolerance: float = 0.15  # rad rms within which a posture must be reached at its time to count as a goal
     randomization: RandomizationConfig = RandomizationConfig()
+
+    def __post_init__(self) -> None:
+        require(self, counts="episode_steps", positive="action_scale tolerance", shares="reach")
 
 
 class FreeMotion(HandTask):

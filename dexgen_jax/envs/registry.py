@@ -47,7 +47,14 @@ def load(
     """
     _require(name)
     owner, names = hands.load(hand), catalog.names(objects)
-    settings = override(GraphConfig(), graph or {})
+    settings, task = override(GraphConfig(), graph or {}), override(TASKS[name][1](), overrides or {})
+    if isinstance(task, AnygraspConfig):
+        widest = task.angle_tolerance * max(1.0, task.curriculum.tolerance)
+        if widest >= settings.min_angle:
+            raise ValueError(
+                f"goals count within {widest:.3g} rad (angle_tolerance, and curriculum.tolerance of it) and lie from "
+                f"graph.min_angle = {settings.min_angle:.3g} rad on: standing still would reach them; lower the first"
+            )
     library = libraries.assemble([libraries.load(grasps, thing, owner.name) for thing in names], settings)
     engine = engines.make(owner, [catalog.load(thing) for thing in names], backend, threads)
     return make(name, overrides, engine=engine, library=library)

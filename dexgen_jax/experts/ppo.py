@@ -15,6 +15,7 @@ import optax
 from brax.envs.base import Env, State
 from flax import struct
 
+from dexgen_jax.defaults import require
 from dexgen_jax.experts import rollout as rollouts
 from dexgen_jax.experts.advantages import generalized_advantages
 from dexgen_jax.experts.networks import ActorCritic, Gaussian, RunningStats
@@ -42,6 +43,15 @@ class PPOConfig:
     reward_scale: float = 0.1  # keeps returns near 1, so that the critic's loss does not drown the actor's
 
     def __post_init__(self):
+        require(
+            self,
+            counts="num_envs unroll_length epochs minibatches",
+            positive="learning_rate target_kl critic_learning_rate gradient_norm reward_scale clip",
+            shares="discount gae_lambda",
+        )
+        low, high = self.learning_rate_range
+        if not 0 < low <= high < math.inf:
+            raise ValueError(f"learning_rate_range must be above 0 and in order, got {self.learning_rate_range}")
         if self.num_envs * self.unroll_length % self.minibatches:
             raise ValueError(
                 f"{self.num_envs} environments x {self.unroll_length} steps do not divide into "

@@ -173,14 +173,10 @@ class GraspLibrary:
         """Draws the row () of any grasp."""
         return jax.random.randint(key, (), 0, self.q.shape[0])
 
-    def draw_goal(self, key: jax.Array, row: jax.Array, radius: jax.Array | float = jnp.inf) -> jax.Array:
-        """Draws the row () of a goal of grasp `row` () that is at most `radius` () away, or else of the nearest one.
-
-        A curriculum lets `radius` grow from the distances of nearest goals to the graph's own radius.
-        """
-        far = self.distance[row]
-        inside = jnp.sum((far <= radius) & jnp.isfinite(far))
-        return self.neighbours[row, jax.random.randint(key, (), 0, jnp.maximum(inside, 1))]
+    def draw_goal(self, key: jax.Array, row: jax.Array) -> jax.Array:
+        """Draws the row () of any goal of grasp `row` ()."""
+        count = jnp.sum(jnp.isfinite(self.distance[row]))
+        return self.neighbours[row, jax.random.randint(key, (), 0, jnp.maximum(count, 1))]
 
 
 def assemble(objects: Sequence[ObjectGrasps], config: GraphConfig) -> GraspLibrary:

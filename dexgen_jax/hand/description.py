@@ -91,6 +91,15 @@ def describe(
     actuators = tuple(model.actuator(i).name for i in range(model.nu))
     if actuators != joints:
         raise ValueError(f"hand {name!r}: actuators {actuators} must carry the joints' names in order: {joints}")
+    for i, joint in enumerate(joints):
+        gain, bias = model.actuator_gainprm[i, 0], model.actuator_biasprm[i]
+        drives = model.actuator_trntype[i] == mujoco.mjtTrn.mjTRN_JOINT and model.actuator_trnid[i, 0] == i
+        servo = gain > 0 and bias[1] == -gain and bias[0] == 0 and model.actuator_gear[i, 0] == 1
+        if not (drives and servo and model.actuator_forcelimited[i]):
+            raise ValueError(
+                f"hand {name!r}: actuator {joint!r} must drive the joint of its name as a position servo (gear 1, bias "
+                "-gain) with a force range"
+            )
     keypoints = tuple(f"{f}_tip" for f in fingers) + tuple(f"{f}_pip" for f in fingers)
     sites = [model.site(i).name for i in range(model.nsite)]
     missing = [k for k in keypoints if k not in sites]
@@ -115,6 +124,8 @@ def _chain(model: mujoco.MjModel, keypoints: tuple[str, ...]) -> Chain:
     axis, joint = np.zeros((model.nbody - 1, 3)), np.zeros(model.nbody - 1, int)
     for i in range(model.njnt):
         body = model.jnt_bodyid[i] - 1
+        if np.any(axis[body]):
+            raise ValueError(f"body {model.body(body + 1).name!r} has two joints: give each hinge a body of its own")
         axis[body], joint[body] = model.jnt_axis[i], i
     depth = np.zeros(model.nbody - 1, int)
     for body in range(1, model.nbody - 1):

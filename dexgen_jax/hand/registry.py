@@ -18,7 +18,15 @@ HANDS: dict[str, Callable[[], Hand]] = {"allegro": allegro.load, "leap": leap.lo
 
 
 def register(name: str, make: Callable[[], Hand]) -> None:
-    """Makes a hand known; `make` returns the same hand at every call. Raises ValueError for a name that is taken."""
+    """Makes a hand known; `make` returns the same hand at every call.
+
+    Raises ValueError for a name that is taken, or that means the image of another.
+    """
+    if name.endswith(mirror.SUFFIX):
+        raise ValueError(
+            f"a hand named {name!r} would be taken for the image of {mirror.right_of(name)!r}: if it is one, register "
+            f"that, and {name!r} is there; if not, give it another name"
+        )
     if HANDS.setdefault(name, make) is not make:
         raise ValueError(f"there is a hand {name!r} already: give this one another name")
 

@@ -68,6 +68,8 @@ def build(parts: Sequence[Primitive], resolution: int = 72) -> ObjectParams:
             raise ValueError(
                 f"a {KIND_NAMES[part.kind]} needs {NUM_SIZES[part.kind]} positive sizes [m], got {part.size}"
             )
+        if not np.all(np.isfinite([*part.size, *part.position])):
+            raise ValueError(f"a {KIND_NAMES[part.kind]} of size {part.size} at {part.position} is not finite")
         length = np.linalg.norm(part.quat)
         if not abs(length - 1) < 1e-4:
             kind = KIND_NAMES[part.kind]
@@ -149,6 +151,11 @@ def _mass_properties(parts: Sequence[Primitive], resolution: int) -> tuple[np.nd
     steps = (np.arange(resolution) + 0.5) / resolution
     grid = np.stack(np.meshgrid(*(low[i] + steps * (high[i] - low[i]) for i in range(3)), indexing="ij"), -1)
     points = grid[np.any([inside(p, grid) for p in parts], axis=0)]
+    if not len(points):
+        raise ValueError(
+            f"parts are too small beside the {np.max(high - low):.3g} m that they span: no cell of a grid of "
+            f"{resolution} a side lies in one; make them larger, bring them nearer or raise `resolution`"
+        )
     com = points.mean(0)
     centred = points - com
     second = centred.T @ centred / len(points) + np.diag(((high - low) / resolution) ** 2 / 12)  # cells are solid too

@@ -48,8 +48,10 @@ def test_the_nearest_goal_counts_at_level_0_any_at_level_1():
 
 
 def test_settings_that_make_no_curriculum_are_refused():
-    with pytest.raises(ValueError, match="needs 0 <= start <= 1.*fall_at <= rise_at.*start=2"):
+    with pytest.raises(ValueError, match="CurriculumConfig.start is 2: it must be from 0 to 1"):
         CurriculumConfig(start=2)
+    with pytest.raises(ValueError, match="CurriculumConfig.tolerance is -1: it must be above 0"):
+        CurriculumConfig(tolerance=-1)
     with pytest.raises(ValueError, match="fall_at <= rise_at"):
         CurriculumConfig(rise_at=1.0, fall_at=2.0)
 

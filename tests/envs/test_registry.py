@@ -23,6 +23,12 @@ def test_what_is_not_known_is_answered_with_what_is(tmp_path):
         envs.load("anygrasp", objects="cube_56")
     with pytest.raises(ValueError, match="GraphConfig has no setting 'neighbors'; did you mean neighbours"):
         envs.load("anygrasp", objects="cube_55", graph={"neighbors": 3})
+    with pytest.raises(ValueError, match="AnygraspConfig.hold_steps is 0: it must be at least 1"):
+        envs.load("anygrasp", objects="cube_55", overrides={"hold_steps": 0})
+    with pytest.raises(ValueError, match="FreeMotionConfig.action_scale is -1: it must be above 0"):
+        envs.load("free_motion", objects="cube_55", overrides={"action_scale": -1})
+    with pytest.raises(ValueError, match="within 0.65 rad .* graph.min_angle = 0.55 rad on: standing still"):
+        envs.load("anygrasp", objects="cube_55", overrides={"angle_tolerance": 0.5})
     with pytest.raises(FileNotFoundError, match="no grasps of 'cube_55' in .*make them with"):
         envs.load("anygrasp", objects="cube_55", grasps=tmp_path)
     with pytest.raises(FileNotFoundError, match="no folder 'shippd' for the grasps: say 'shipped'"):

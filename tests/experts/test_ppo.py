@@ -170,6 +170,21 @@ def test_a_batch_that_cannot_be_shared_out_is_refused():
         ppo.PPOConfig(num_envs=64, unroll_length=8, minibatches=5)
 
 
+@pytest.mark.parametrize(
+    "setting, words",
+    [
+        ({"epochs": 0}, "PPOConfig.epochs is 0: it must be at least 1"),
+        ({"minibatches": 0}, "PPOConfig.minibatches is 0: it must be at least 1"),
+        ({"discount": 1.5}, "PPOConfig.discount is 1.5: it must be from 0 to 1"),
+        ({"clip": float("nan")}, "PPOConfig.clip is nan: it must be above 0"),
+        ({"learning_rate_range": (1e-2, 1e-5)}, "learning_rate_range must be above 0 and in order, got .0.01, 1e-05."),
+    ],
+)
+def test_settings_that_learn_nothing_are_refused(setting, words):
+    with pytest.raises(ValueError, match=words):
+        ppo.PPOConfig(**setting)
+
+
 def test_an_observation_that_is_no_number_is_named(begin, learn):
     state = begin()
     broken = state.env.replace(obs=state.env.obs | {"state": state.env.obs["state"].at[3, 1].set(jnp.inf)})

@@ -101,13 +101,14 @@ def test_grasps_all_alike_have_no_goals():
         library.assemble([grasps], GraphConfig(neighbours=6))
 
 
-def test_a_radius_keeps_goals_near_and_there_is_always_one():
-    graph = library.assemble([_random_grasps(count=80)], GraphConfig(neighbours=10))
-    draw = jax.jit(lambda keys, row, radius: jax.vmap(lambda key: graph.draw_goal(key, row, radius))(keys))
-    keys, row = jax.random.split(jax.random.PRNGKey(0), 400), jnp.asarray(3)
-    distance, goals = np.asarray(graph.distance[3]), np.asarray(graph.neighbours[3])
-    for radius, expected in ((0.0, goals[:1]), (distance[4] + 1e-4, goals[:5]), (np.inf, goals)):
-        assert set(np.asarray(draw(keys, row, radius)).tolist()) == set(expected.tolist())
+def test_every_goal_of_a_grasp_is_drawn_and_nothing_else():
+    graph = library.assemble([_random_grasps(count=80)], GraphConfig(neighbours=10, radius=8.0))
+    draw = jax.jit(lambda keys, row: jax.vmap(lambda key: graph.draw_goal(key, row))(keys))
+    fewest, most = (int(f(np.isfinite(graph.distance).sum(1))) for f in (np.argmin, np.argmax))
+    for row in (fewest, most):
+        there = np.isfinite(np.asarray(graph.distance[row]))
+        drawn = np.asarray(draw(jax.random.split(jax.random.PRNGKey(0), 400), jnp.asarray(row)))
+        assert set(drawn.tolist()) == set(np.asarray(graph.neighbours[row])[there].tolist())
 
 
 def test_what_lies_apart_is_left_out_of_the_library():

@@ -69,6 +69,37 @@ def test_a_joint_of_another_kind_is_named(change):
         _describe(change)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda actuator: setattr(actuator, "gear", (2, 0, 0, 0, 0, 0)),
+        lambda actuator: setattr(actuator, "biasprm", np.zeros(10)),
+        lambda actuator: setattr(actuator, "forcelimited", 0),
+        lambda actuator: setattr(actuator, "target", "b_lower"),
+    ],
+    ids=["gear", "no servo", "no limit", "another joint"],
+)
+def test_an_actuator_of_another_kind_is_named(change):
+    with pytest.raises(ValueError, match="actuator 'a_upper' must drive the joint of its name as a position servo"):
+        _describe(lambda spec: change(spec.actuator("a_upper")))
+
+
+def test_two_joints_on_one_body_are_refused():
+    def twist(spec):
+        spec.body("b_upper").add_joint(name="twist", axis=(1, 0, 0), range=(-1, 1), limited=True)
+        for actuator in list(spec.actuators):  # in the joints' order again
+            spec.delete(actuator)
+        for name in [joint.name for joint in spec.joints]:
+            spec.add_actuator(
+                name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, gainprm=[3.0] + [0.0] * 9,
+                biastype=mujoco.mjtBias.mjBIAS_AFFINE, biasprm=[0.0, -3.0, -0.1] + [0.0] * 7, forcelimited=1,
+                forcerange=(-1, 1),
+            )  # fmt: skip
+
+    with pytest.raises(ValueError, match="body 'b_upper' has two joints: give each hinge a body of its own"):
+        _describe(twist)
+
+
 def test_a_collision_shape_that_not_every_engine_knows_is_named():
     def square(spec):
         spec.geom("c_upper").type = mujoco.mjtGeom.mjGEOM_BOX

@@ -31,6 +31,8 @@ def test_a_file_makes_a_hand_that_is_then_known_by_its_own_name(clean):
 def test_a_name_that_is_taken_or_wrong_is_refused(clean):
     with pytest.raises(ValueError, match="there is a hand 'leap' already: give this one another name"):
         registry.register("leap", three_finger.load)
+    with pytest.raises(ValueError, match="'claw_left' would be taken for the image of 'claw': if it is one, register"):
+        registry.register("claw_left", three_finger.load)
     registry.register("claw", three_finger.load)
     with pytest.raises(ValueError, match="registered as 'claw' calls itself 'three_finger'"):
         registry.load("claw")

@@ -141,6 +141,12 @@ def test_impossible_parts_are_named_with_their_values():
         shapes.build([Primitive(shapes.BOX, (0.02,))])
     with pytest.raises(ValueError, match=r"a sphere needs 1 positive sizes \[m\], got \(nan,\)"):
         shapes.build([Primitive(shapes.SPHERE, (float("nan"),))])
+    with pytest.raises(ValueError, match=r"a sphere of size \(inf,\) at .* is not finite"):
+        shapes.build([Primitive(shapes.SPHERE, (float("inf"),))])
+    with pytest.raises(ValueError, match=r"a sphere of size \(0.02,\) at \(nan, 0.0, 0.0\) is not finite"):
+        shapes.build([Primitive(shapes.SPHERE, (0.02,), (float("nan"), 0.0, 0.0))])
+    with pytest.raises(ValueError, match="parts are too small beside the 20 m that they span: no cell of a grid of"):
+        shapes.build([Primitive(shapes.SPHERE, (1e-3,), (x, x, x)) for x in (-10.0, 10.0)])
     with pytest.raises(ValueError, match="geom type 7 is no primitive; known: .*ellipsoid"):
         shapes.build([Primitive(int(mujoco.mjtGeom.mjGEOM_MESH), (0.1,))])
     with pytest.raises(ValueError, match=r"quaternion of a sphere, \(1.0, 1.0, 0.0, 0.0\), has length 1.414, not 1"):
