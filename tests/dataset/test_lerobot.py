@@ -84,6 +84,32 @@ def test_what_was_exported_comes_back(dataset, exported, tmp_path):
     assert (flags[[0, 11]] & store.FIRST).all() and flags[10] & store.DROP and (flags[28:] == store.INVALID).all()
 
 
+def test_what_was_padded_by_an_import_is_not_exported_again(exported, tmp_path):
+    # 114 frames in four streams of 31 rows, and three streams that hold nothing.
+    back = lerobot_import.read(exported, HAND, tmp_path / "back", MODES, rows=31, streams=7)
+    assert back.num_streams * back.num_rows == 217
+    # Each of the six episodes loses its last row once more.
+    assert lerobot.write(back, tmp_path / "again", MODES) == {"episodes": 6, "frames": 108}
+    stats, before = (json.loads((folder / "meta/stats.json").read_text()) for folder in (tmp_path / "again", exported))
+    assert stats["action"]["count"] == [108]
+    np.testing.assert_allclose(stats["action"]["std"], before["action"]["std"], rtol=0.1)
+
+
+def test_an_episode_ends_before_its_first_invalid_row():
+    block = {name: values[:1] for name, values in fake_streams.columns(1, 20).items()}
+    # Lost at row 5, it falls until row 8. Row 14 breaks the simulation. Then nothing is valid.
+    block["flags"][0, [5, 9, 15]] |= np.uint8([store.DROP, store.FIRST, store.FIRST])
+    block["flags"][0, 6:9] = store.INVALID
+    block["flags"][0, 14] = store.DROP | store.INVALID
+    block["flags"][0, 15:] |= np.uint8(store.INVALID)
+    found = list(lerobot._episodes(block))
+    assert [len(episode["mode"]) for episode in found] == [5, 4]  # rows 0 to 4 and 9 to 12
+    np.testing.assert_allclose(found[1]["action"][-1], store.RESOLUTION * block["target"][0, 13], atol=1e-6)
+    for episode in found:
+        assert (episode["observation.flags"] & store.DROP).tolist() == [0] * (len(episode["mode"]) - 1) + [store.DROP]
+        assert not (episode["observation.flags"] & store.INVALID).any()
+
+
 def test_a_faster_robot_without_targets_in_force_is_thinned_out(tmp_path):
     """20 Hz, 7 frames: rows 2, 4 and 6 are kept, with the actions of frames 1, 3 and 5 in force."""
     middle = (HAND.lower + HAND.upper) / 2
