@@ -97,6 +97,8 @@ def _refuse_joints(folder: Path, info: Mapping[str, Any], hand: Hand) -> None:
 
 def _mode_numbers(folder: Path, modes: Sequence[str], mode: str | None) -> Mapping[int, int]:
     """The mode of each task number."""
+    if mode is not None and mode not in modes:
+        raise ValueError(f"no mode {mode!r} of the controller to take for all frames; there are: {', '.join(modes)}")
     path = folder / "meta/tasks.parquet"
     if not path.is_file():
         raise FileNotFoundError(f"the LeRobotDataset in {folder} is not whole: {path} is missing")
@@ -104,12 +106,12 @@ def _mode_numbers(folder: Path, modes: Sequence[str], mode: str | None) -> Mappi
     names = next(values for name, values in table.items() if name != "task_index")
     numbers = {}
     for task, name in zip(table["task_index"], names, strict=True):
-        if (mode or name) not in modes:
+        if mode is None and name not in modes:
             raise ValueError(
                 f"{folder} has the task {name!r}, which is no mode of the controller; there are: "
                 f"{', '.join(modes)}: name the one to take for all frames"
             )
-        numbers[task] = list(modes).index(mode or name)
+        numbers[task] = list(modes).index(name if mode is None else mode)
     return numbers
 
 

@@ -132,6 +132,8 @@ def test_a_faster_robot_without_targets_in_force_is_thinned_out(tmp_path):
     (log / "meta/info.json").write_text(json.dumps(info))
     with pytest.raises(ValueError, match="has the task 'turn it', which is no mode of the controller; there are: def"):
         lerobot_import.read(log, HAND, tmp_path / "data", MODES)
+    with pytest.raises(ValueError, match="no mode 'defualt' of the controller to take for all frames; there are: def"):
+        lerobot_import.read(log, HAND, tmp_path / "data", MODES, mode="defualt")
     found = lerobot_import.read(log, HAND, tmp_path / "data", MODES, rows=8, streams=1, mode="default").read()
     np.testing.assert_allclose(store.RESOLUTION * found["q"][0, :3], state[[2, 4, 6]], atol=1e-4)
     np.testing.assert_allclose(store.RESOLUTION * found["target"][0, :3], state[[1, 3, 5]] + 0.002, atol=1e-4)
