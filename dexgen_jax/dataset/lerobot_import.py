@@ -4,6 +4,7 @@ What a frame holds, see `lerobot.py`. A log must have `observation.state` and `a
 by name, in its order, in rad. Needs pyarrow: the extra [lerobot].
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -196,9 +197,14 @@ def _thin(episode: Mapping[str, np.ndarray], every: int) -> dict[str, np.ndarray
 
 
 def _pieces(episode: Mapping[str, np.ndarray], rows: int) -> Iterator[dict[str, np.ndarray]]:
-    """An episode in pieces that fit a stream, the first row of each marked; what is too short for a motion is left."""
-    for start in range(0, len(episode["mode"]), rows):
-        piece = {name: values[start : start + rows].copy() for name, values in episode.items()}
+    """An episode in pieces that fit a stream, the first row of each marked; what is too short for a motion is left.
+
+    The last piece fills a stream, and the first is what is left: the reader, which leaves out the rows before a drop,
+    does not look beyond a piece.
+    """
+    length = len(episode["mode"])
+    for start, stop in itertools.pairwise((0, *range(length % rows or rows, length + 1, rows))):
+        piece = {name: values[start:stop].copy() for name, values in episode.items()}
         if len(piece["mode"]) >= 2:
             piece["flags"][0] |= store.FIRST
             yield piece

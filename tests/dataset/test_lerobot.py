@@ -9,7 +9,7 @@ import numpy as np
 import processes
 import pytest
 
-from dexgen_jax.dataset import store
+from dexgen_jax.dataset import store, windows
 from dexgen_jax.hand import allegro
 
 pq = pytest.importorskip("pyarrow.parquet", reason="pip install 'dexgen_jax[lerobot]'")
@@ -108,6 +108,23 @@ def test_an_episode_ends_before_its_first_invalid_row():
     for episode in found:
         assert (episode["observation.flags"] & store.DROP).tolist() == [0] * (len(episode["mode"]) - 1) + [store.DROP]
         assert not (episode["observation.flags"] & store.INVALID).any()
+
+
+def test_a_long_episode_is_cut_so_that_the_rows_before_its_drop_stay_together():
+    """25 rows that end in a drop, in streams of 10: whoever leaves out the last 8 learns from none of them."""
+
+    def pieces_of(length):
+        flags = np.zeros(length, np.uint8)
+        flags[-1:] = store.DROP
+        return list(lerobot_import._pieces({"mode": np.arange(length), "flags": flags}, rows=10))
+
+    pieces = pieces_of(25)
+    assert [piece["mode"].tolist() for piece in pieces] == [[*range(5)], [*range(5, 15)], [*range(15, 25)]]
+    assert all(piece["flags"][0] == store.FIRST for piece in pieces)
+    last = windows.valid_index(pieces[-1]["flags"][None], history=1, horizon=1, drop_rows=8)
+    assert pieces[-1]["mode"][last].tolist() == [15]  # row 16 is the end of its window
+    sizes = [[len(piece["mode"]) for piece in pieces_of(length)] for length in (0, 1, 2, 10, 11, 20)]
+    assert sizes == [[], [], [2], [10], [10], [10, 10]]
 
 
 def test_a_faster_robot_without_targets_in_force_is_thinned_out(tmp_path):
