@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import dexgen_jax
 from dexgen_jax.dataset import store
 from dexgen_jax.dataset.lerobot import ACTION, FLAGS, IN_FORCE, STATE, VERSION, parquet
 from dexgen_jax.hand.description import Hand
@@ -46,7 +47,8 @@ def read(
     packed = _pack(pieces, rows)
     layout = store.Layout(-(-len(packed) // streams), streams, rows)
     provenance = {"lerobot": str(folder), "robot": info.get("robot_type"), "fps": info["fps"]}
-    writer = store.create(to, hand, layout, {"control_hz": control_hz, "objects": [], "provenance": provenance})
+    made = {"control_hz": control_hz, "objects": [], "dexgen_jax": dexgen_jax.__version__, "provenance": provenance}
+    writer = store.create(to, hand, layout, made)
     for block in writer.claim():
         part = packed[block * streams : (block + 1) * streams]
         writer.write(block, _columns(hand, [_joined(stream, rows) for stream in part], layout))

@@ -9,6 +9,7 @@ import numpy as np
 import processes
 import pytest
 
+import dexgen_jax
 from dexgen_jax.dataset import store, windows
 from dexgen_jax.hand import allegro
 
@@ -73,6 +74,7 @@ def test_a_frame_holds_reading_and_target_set_and_episodes_lose_their_last_row(d
 
 def test_what_was_exported_comes_back(dataset, exported, tmp_path):
     back = lerobot_import.read(exported, HAND, tmp_path / "back", MODES, rows=ROWS, streams=2)
+    assert back.attributes["dexgen_jax"] == dexgen_jax.__version__
     found, given = back.read(), dataset.read()
     # Episodes of 11 and 17 fit a stream of 30 together, 29 is alone.
     for stream, starts in ((0, ((0, 0, 11), (11, 12, 17))), (1, ((0, 0, 29),)), (2, ((0, 0, 11), (11, 12, 17)))):
