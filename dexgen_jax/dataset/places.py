@@ -135,7 +135,7 @@ class Bucket:
         return sorted(key.decode().removeprefix(f"{folder}/") for key in self._open().list(inside).result())
 
     def size(self, name: str) -> int | None:
-        """Not known without reading: an object is never cut short, and its content is checked when it is read."""
+        """Not known: an object is never cut short, and whether it is there is seen when it is read."""
         return None
 
     @contextlib.contextmanager

@@ -210,7 +210,7 @@ class Dataset:
     def read(self, names: Sequence[str] | None = None, streams: slice = slice(None)) -> dict[str, np.ndarray]:
         """Reads columns as they are stored, all or those in `names`, of all streams or of a range of them.
 
-        Raises ValueError naming the file whose content does not match its checksum.
+        Raises ValueError naming the file that is missing, or whose content does not match its checksum.
         """
         names = list(self.columns) if names is None else list(names)
         unknown = [name for name in names if name not in self.columns]
@@ -235,7 +235,8 @@ class Dataset:
                 result[rows] = pending.result()
             except ValueError as error:
                 file = _block_file(name, column, block)
-                raise ValueError(_damaged(self.place, file, "wrong checksum")) from error
+                fault = "is missing" if str(error).startswith("NOT_FOUND") else "wrong checksum"
+                raise ValueError(_damaged(self.place, file, fault)) from error
         return result
 
 
@@ -292,7 +293,8 @@ def join(*datasets: Dataset) -> Dataset:
 def open_dataset(folder: str | Path | Place, hand: Hand | None = None) -> Dataset:
     """Opens a dataset for reading and checks that every committed file is there and whole.
 
-    With `hand` given, the data must be of that hand. Raises FileNotFoundError or ValueError that say what to do.
+    In a bucket that would be a question for each file: there they are checked when they are read. With `hand` given,
+    the data must be of that hand. Raises FileNotFoundError or ValueError that say what to do.
     """
     place = places.at(folder)
     attributes = _attributes(place)
@@ -397,8 +399,8 @@ def _array_metadata(layout: Layout, column: Column) -> dict[str, Any]:
 def _open_array(place: Place, name: str, new: dict[str, Any] | None = None) -> tensorstore.TensorStore:
     """Opens an array, or with the metadata of a `new` one makes it."""
     spec = {"driver": "zarr3", "kvstore": place.kvstore(name)}
-    # A chunk of zeros is stored too: then every file of a committed block exists, and one that does not was lost.
-    spec["store_data_equal_to_fill_value"] = True
+    # A chunk of zeros is stored too: then every file of a committed block exists, and to read a lost one is an error.
+    spec |= {"store_data_equal_to_fill_value": True, "fill_missing_data_reads": False}
     if new is None:
         return tensorstore.open(spec, open=True).result()
     if isinstance(place, Folder):

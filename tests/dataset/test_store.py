@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from dexgen_jax.dataset import store
+from dexgen_jax.dataset import places, store
 from dexgen_jax.hand import allegro
 
 HAND = allegro.load()
@@ -117,6 +117,16 @@ def test_a_file_that_was_cut_short_is_named(tmp_path, fault):
     words = "is missing" if fault == "missing" else r"has \d+ bytes instead of \d+"
     with pytest.raises(ValueError, match=rf"target/c/1/0/0 is damaged \({words}\): delete .* and collect"):
         store.open_dataset(tmp_path)
+
+
+def test_an_object_that_was_lost_in_a_bucket_is_named_when_it_is_read(monkeypatch, tmp_path):
+    monkeypatch.setattr(places.Folder, "size", lambda place, name: None)  # as in a bucket
+    _write(tmp_path)
+    (tmp_path / "target" / "c" / "1" / "0" / "0").unlink()
+    dataset = store.open_dataset(tmp_path)
+    dataset.read(["target"], slice(0, 4))  # the block beside it is whole
+    with pytest.raises(ValueError, match=r"target/c/1/0/0 is damaged \(is missing\): delete"):
+        dataset.read(["target"], slice(3, 5))
 
 
 def test_a_file_with_a_flipped_bit_is_named(tmp_path):

@@ -10,6 +10,7 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
+import tensorstore
 
 from dexgen_jax.dataset import places, store
 from dexgen_jax.hand import allegro
@@ -160,5 +161,9 @@ def test_a_dataset_in_an_s3_bucket(monkeypatch):
             store.create("s3://recordings/hand", HAND, layout, {"seed": 2})
         with pytest.raises(FileNotFoundError, match="no dataset in s3://recordings/other"):
             store.open_dataset("s3://recordings/other")
+        place = places.at("s3://recordings/hand")
+        del tensorstore.KvStore.open(place.kvstore("flags")).result()["c/2/0"]
+        with pytest.raises(ValueError, match=r"s3://recordings/hand/flags/c/2/0 is damaged \(is missing\)"):
+            store.open_dataset(place).read(["flags"])
     finally:
         server.stop()
