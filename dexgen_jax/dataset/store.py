@@ -216,10 +216,14 @@ class Dataset:
         unknown = [name for name in names if name not in self.columns]
         if unknown:
             raise ValueError(f"no column {unknown[0]!r} in {self.folder}; there are: {', '.join(self.columns)}")
+        start, stop = self._ends(streams)
+        return {name: self._read_column(name, start, stop) for name in names}
+
+    def _ends(self, streams: slice) -> tuple[int, int]:
         start, stop, step = streams.indices(self.num_streams)
         if step != 1:
             raise ValueError(f"streams are read as a range without gaps, got step {step}")
-        return {name: self._read_column(name, start, max(stop, start)) for name in names}
+        return start, max(start, stop)
 
     def _read_column(self, name: str, start: int, stop: int) -> np.ndarray:
         column, size, array = self.columns[name], self.layout.streams, self._arrays[name]
@@ -253,7 +257,7 @@ class Joined(Dataset):
 
     def read(self, names: Sequence[str] | None = None, streams: slice = slice(None)) -> dict[str, np.ndarray]:
         """See `Dataset.read`."""
-        start, stop, _ = streams.indices(self.num_streams)
+        start, stop = self._ends(streams)
         found, first = [], 0
         for part in self.parts:
             own = slice(max(start - first, 0), max(stop - first, 0))

@@ -208,6 +208,8 @@ def test_datasets_of_one_layout_are_read_as_one(tmp_path):
     np.testing.assert_array_equal(both.read(["q"])["q"], expected)
     for part in (slice(1, 3), slice(6, 11), slice(8, 12), slice(3, 3)):
         np.testing.assert_array_equal(both.read(["q"], part)["q"], expected[part])
+    with pytest.raises(ValueError, match="without gaps, got step 2"):
+        both.read(["q"], slice(0, 12, 2))
     writer = store.create(tmp_path / "c", HAND, dataclasses.replace(LAYOUT, rows=9), MADE)
     writer.write(0, _block(0, writer.layout))
     with pytest.raises(ValueError, match="c and .*a cannot be read as one: the rows of a stream is 9, and 6 in the o"):
