@@ -1,5 +1,6 @@
 """Laws: writers share a dataset out, and none is lost or doubled when they are killed; the same in a bucket."""
 
+import contextlib
 import multiprocessing
 import os
 import random
@@ -110,6 +111,34 @@ def _hold_one(folder: str, layout: store.Layout) -> None:
     number = next(next_block)
     open(os.path.join(folder, "held"), "w").write(str(number))
     time.sleep(60)
+
+
+def test_a_lock_file_is_closed_by_its_last_user_and_no_sooner(tmp_path):
+    """The kernel gives back all locks of a process in a file of which it closes one descriptor."""
+    layout = store.Layout(2, 1, 4)
+    claimed = store.create(tmp_path, HAND, layout, {}).claim()
+    assert descriptors(tmp_path / ".writing") == 0
+    assert next(claimed) == 0
+    store.create(tmp_path, HAND, layout, {})  # by another object of this process
+    assert descriptors(tmp_path / ".writing") == 1
+    with FORKS.Pool(1) as others:
+        assert [others.apply(_is_free, (tmp_path, number)) for number in range(2)] == [False, True]
+        claimed.close()
+        assert others.apply(_is_free, (tmp_path, 0)) and descriptors(tmp_path / ".writing") == 0
+
+
+def descriptors(path) -> int:
+    """How many of a file this process has."""
+    found = 0
+    for number in range(1024):
+        with contextlib.suppress(OSError):
+            found += os.path.samestat(os.fstat(number), path.stat())
+    return found
+
+
+def _is_free(folder, number: int) -> bool:
+    with places.Folder(folder).hold(number) as free:
+        return free
 
 
 def test_blocks_made_elsewhere_are_merged_by_copying_their_files(tmp_path):
