@@ -402,7 +402,7 @@ def _array_metadata(layout: Layout, column: Column) -> dict[str, Any]:
 
 def _open_array(place: Place, name: str, new: dict[str, Any] | None = None) -> tensorstore.TensorStore:
     """Opens an array, or with the metadata of a `new` one makes it."""
-    spec = {"driver": "zarr3", "kvstore": place.kvstore(name)}
+    spec: dict[str, Any] = {"driver": "zarr3", "kvstore": place.kvstore(name)}
     # A chunk of zeros is stored too: then every file of a committed block exists, and to read a lost one is an error.
     spec |= {"store_data_equal_to_fill_value": True, "fill_missing_data_reads": False}
     if new is None:
