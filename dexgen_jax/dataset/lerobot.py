@@ -5,11 +5,13 @@
 
 A frame holds the joint positions that were read (`observation.state`), the targets in force then
 (`observation.target`) and the targets that were set (`action`), in rad, by joint name. So an action is the target in
-force at the next frame, and the last row of an episode, whose action nobody recorded, is left out. Modes are tasks.
+force at the next frame, and the last row of an episode, whose action nobody recorded, is left out. An episode ends
+before its first row that is INVALID: neither padding nor an object that falls is a demonstration. Modes are tasks.
 Format: the documentation of the package lerobot, codebase version v3.0. Needs pyarrow: the extra [lerobot].
 """
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +26,7 @@ VERSION = "v3.0"  # of the format
 STATE, IN_FORCE, ACTION, FLAGS = "observation.state", "observation.target", "action", "observation.flags"
 _DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 _FILES_PER_CHUNK = 1000
-_ENDS = store.DROP | store.TRUNCATED | store.SUCCESS | store.INVALID
+_ENDS = store.DROP | store.TRUNCATED | store.SUCCESS
 _INDICES = ("frame_index", "episode_index", "index", "task_index")
 
 
@@ -95,15 +97,17 @@ class _Moments:
 
 
 def _episodes(block: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    """The episodes of a block without their last rows, as columns of frames."""
+    """The episodes of a block, each up to its first INVALID row and without its last row, as columns of frames."""
     for stream in range(len(block["flags"])):
         q, target, mode, flags = (block[name][stream] for name in ("q", "target", "mode", "flags"))
         starts = [0, *(np.flatnonzero(flags[1:] & store.FIRST) + 1), len(flags)]
-        for start, stop in zip(starts[:-1], starts[1:], strict=True):
+        for start, end in itertools.pairwise(starts):
+            stop = start + np.argmax(np.append(flags[start:end] & store.INVALID > 0, True))
             if stop - start >= 2:
                 now, then = slice(start, stop - 1), slice(start + 1, stop)
                 seen = flags[now].astype(np.int64)
-                seen[-1] |= flags[stop - 1] & _ENDS  # how it ended is said of the last row that stays
+                # How it ended is said of the last row that stays; a drop may be that of an INVALID row.
+                seen[-1] |= np.bitwise_or.reduce(flags[stop - 1 : end]) & _ENDS
                 yield {
                     STATE: _rad(q[now]),
                     IN_FORCE: _rad(target[now]),

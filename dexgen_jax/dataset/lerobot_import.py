@@ -4,6 +4,7 @@ What a frame holds, see `lerobot.py`. A log must have `observation.state` and `a
 by name, in its order, in rad. Needs pyarrow: the extra [lerobot].
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import dexgen_jax
 from dexgen_jax.dataset import store
 from dexgen_jax.dataset.lerobot import ACTION, FLAGS, IN_FORCE, STATE, VERSION, parquet
 from dexgen_jax.hand.description import Hand
@@ -45,7 +47,8 @@ def read(
     packed = _pack(pieces, rows)
     layout = store.Layout(-(-len(packed) // streams), streams, rows)
     provenance = {"lerobot": str(folder), "robot": info.get("robot_type"), "fps": info["fps"]}
-    writer = store.create(to, hand, layout, {"control_hz": control_hz, "objects": [], "provenance": provenance})
+    made = {"control_hz": control_hz, "objects": [], "dexgen_jax": dexgen_jax.__version__, "provenance": provenance}
+    writer = store.create(to, hand, layout, made)
     for block in writer.claim():
         part = packed[block * streams : (block + 1) * streams]
         writer.write(block, _columns(hand, [_joined(stream, rows) for stream in part], layout))
@@ -97,6 +100,8 @@ def _refuse_joints(folder: Path, info: Mapping[str, Any], hand: Hand) -> None:
 
 def _mode_numbers(folder: Path, modes: Sequence[str], mode: str | None) -> Mapping[int, int]:
     """The mode of each task number."""
+    if mode is not None and mode not in modes:
+        raise ValueError(f"no mode {mode!r} of the controller to take for all frames; there are: {', '.join(modes)}")
     path = folder / "meta/tasks.parquet"
     if not path.is_file():
         raise FileNotFoundError(f"the LeRobotDataset in {folder} is not whole: {path} is missing")
@@ -104,12 +109,12 @@ def _mode_numbers(folder: Path, modes: Sequence[str], mode: str | None) -> Mappi
     names = next(values for name, values in table.items() if name != "task_index")
     numbers = {}
     for task, name in zip(table["task_index"], names, strict=True):
-        if (mode or name) not in modes:
+        if mode is None and name not in modes:
             raise ValueError(
                 f"{folder} has the task {name!r}, which is no mode of the controller; there are: "
                 f"{', '.join(modes)}: name the one to take for all frames"
             )
-        numbers[task] = list(modes).index(mode or name)
+        numbers[task] = list(modes).index(name if mode is None else mode)
     return numbers
 
 
@@ -194,9 +199,14 @@ def _thin(episode: Mapping[str, np.ndarray], every: int) -> dict[str, np.ndarray
 
 
 def _pieces(episode: Mapping[str, np.ndarray], rows: int) -> Iterator[dict[str, np.ndarray]]:
-    """An episode in pieces that fit a stream, the first row of each marked; what is too short for a motion is left."""
-    for start in range(0, len(episode["mode"]), rows):
-        piece = {name: values[start : start + rows].copy() for name, values in episode.items()}
+    """An episode in pieces that fit a stream, the first row of each marked; what is too short for a motion is left.
+
+    The last piece fills a stream, and the first is what is left: the reader, which leaves out the rows before a drop,
+    does not look beyond a piece.
+    """
+    length = len(episode["mode"])
+    for start, stop in itertools.pairwise((0, *range(length % rows or rows, length + 1, rows))):
+        piece = {name: values[start:stop].copy() for name, values in episode.items()}
         if len(piece["mode"]) >= 2:
             piece["flags"][0] |= store.FIRST
             yield piece

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,6 @@ class Folder:
     def __init__(self, path: str | Path) -> None:
         """Makes nothing yet."""
         self.path = Path(path)
-        self._locks: int | None = None  # one open file: the locks of all blocks are bytes of it
 
     def __str__(self) -> str:
         return str(self.path)
@@ -78,22 +78,45 @@ class Folder:
 
         With `wait` it waits instead. Where the file system has no locks it gives True to everybody.
         """
-        if self._locks is None:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._locks = os.open(self.path / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.lockf(self._locks, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, number)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                yield False
-                return
-            if error.errno not in _NO_LOCKS:
-                raise OSError(f"cannot lock {self.path / _LOCK_FILE}: {error.strerror}") from error
-        try:
-            yield True
-        finally:
-            with contextlib.suppress(OSError):  # without locks there is nothing to give back
-                fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, number)
+        self.path.mkdir(parents=True, exist_ok=True)
+        with _lock_file(self.path.resolve() / _LOCK_FILE) as locks:
+            try:
+                fcntl.lockf(locks, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, number)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    yield False
+                    return
+                if error.errno not in _NO_LOCKS:
+                    raise OSError(f"cannot lock {self.path / _LOCK_FILE}: {error.strerror}") from error
+            try:
+                yield True
+            finally:
+                with contextlib.suppress(OSError):  # without locks there is nothing to give back
+                    fcntl.lockf(locks, fcntl.LOCK_UN, 1, number)
+
+
+_opening = threading.RLock()  # one that can be taken twice: garbage, collected at any moment, may hold something
+_opened: dict[Path, list[int]] = {}  # lock files: descriptor, and how many use it
+
+
+@contextlib.contextmanager
+def _lock_file(path: Path) -> Iterator[int]:
+    """A file whose bytes are locks, opened once in a process and closed by its last user.
+
+    Whoever closes such a file gives back all the locks that the process has in it, by whichever descriptor.
+    """
+    with _opening:
+        if path not in _opened:
+            _opened[path] = [os.open(path, os.O_RDWR | os.O_CREAT, 0o666), 0]
+        shared = _opened[path]
+        shared[1] += 1
+    try:
+        yield shared[0]
+    finally:
+        with _opening:
+            shared[1] -= 1
+            if not shared[1]:
+                os.close(_opened.pop(path)[0])
 
 
 class Bucket:
@@ -135,7 +158,7 @@ class Bucket:
         return sorted(key.decode().removeprefix(f"{folder}/") for key in self._open().list(inside).result())
 
     def size(self, name: str) -> int | None:
-        """Not known without reading: an object is never cut short, and its content is checked when it is read."""
+        """Not known: an object is never cut short, and whether it is there is seen when it is read."""
         return None
 
     @contextlib.contextmanager

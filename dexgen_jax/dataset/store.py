@@ -210,16 +210,20 @@ class Dataset:
     def read(self, names: Sequence[str] | None = None, streams: slice = slice(None)) -> dict[str, np.ndarray]:
         """Reads columns as they are stored, all or those in `names`, of all streams or of a range of them.
 
-        Raises ValueError naming the file whose content does not match its checksum.
+        Raises ValueError naming the file that is missing, or whose content does not match its checksum.
         """
         names = list(self.columns) if names is None else list(names)
         unknown = [name for name in names if name not in self.columns]
         if unknown:
             raise ValueError(f"no column {unknown[0]!r} in {self.folder}; there are: {', '.join(self.columns)}")
+        start, stop = self._ends(streams)
+        return {name: self._read_column(name, start, stop) for name in names}
+
+    def _ends(self, streams: slice) -> tuple[int, int]:
         start, stop, step = streams.indices(self.num_streams)
         if step != 1:
             raise ValueError(f"streams are read as a range without gaps, got step {step}")
-        return {name: self._read_column(name, start, max(stop, start)) for name in names}
+        return start, max(start, stop)
 
     def _read_column(self, name: str, start: int, stop: int) -> np.ndarray:
         column, size, array = self.columns[name], self.layout.streams, self._arrays[name]
@@ -235,7 +239,8 @@ class Dataset:
                 result[rows] = pending.result()
             except ValueError as error:
                 file = _block_file(name, column, block)
-                raise ValueError(_damaged(self.place, file, "wrong checksum")) from error
+                fault = "is missing" if str(error).startswith("NOT_FOUND") else "wrong checksum"
+                raise ValueError(_damaged(self.place, file, fault)) from error
         return result
 
 
@@ -252,7 +257,7 @@ class Joined(Dataset):
 
     def read(self, names: Sequence[str] | None = None, streams: slice = slice(None)) -> dict[str, np.ndarray]:
         """See `Dataset.read`."""
-        start, stop, _ = streams.indices(self.num_streams)
+        start, stop = self._ends(streams)
         found, first = [], 0
         for part in self.parts:
             own = slice(max(start - first, 0), max(stop - first, 0))
@@ -292,7 +297,8 @@ def join(*datasets: Dataset) -> Dataset:
 def open_dataset(folder: str | Path | Place, hand: Hand | None = None) -> Dataset:
     """Opens a dataset for reading and checks that every committed file is there and whole.
 
-    With `hand` given, the data must be of that hand. Raises FileNotFoundError or ValueError that say what to do.
+    In a bucket that would be a question for each file: there they are checked when they are read. With `hand` given,
+    the data must be of that hand. Raises FileNotFoundError or ValueError that say what to do.
     """
     place = places.at(folder)
     attributes = _attributes(place)
@@ -396,9 +402,9 @@ def _array_metadata(layout: Layout, column: Column) -> dict[str, Any]:
 
 def _open_array(place: Place, name: str, new: dict[str, Any] | None = None) -> tensorstore.TensorStore:
     """Opens an array, or with the metadata of a `new` one makes it."""
-    spec = {"driver": "zarr3", "kvstore": place.kvstore(name)}
-    # A chunk of zeros is stored too: then every file of a committed block exists, and one that does not was lost.
-    spec["store_data_equal_to_fill_value"] = True
+    spec: dict[str, Any] = {"driver": "zarr3", "kvstore": place.kvstore(name)}
+    # A chunk of zeros is stored too: then every file of a committed block exists, and to read a lost one is an error.
+    spec |= {"store_data_equal_to_fill_value": True, "fill_missing_data_reads": False}
     if new is None:
         return tensorstore.open(spec, open=True).result()
     if isinstance(place, Folder):

@@ -1,5 +1,6 @@
 """What a dataset holds, counted block by block: a large one is never in memory as a whole."""
 
+import collections
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,6 @@ EVENTS = {
     "drops": store.DROP,
     "goals": store.SUCCESS,
     "invalid": store.INVALID,
-    "disturbed": store.PERTURBED,
     "episodes": store.FIRST,
     "cut_off": store.TRUNCATED,
 }
@@ -20,26 +20,35 @@ EVENTS = {
 def describe(dataset: store.Dataset, drop_seconds: float, modes: Sequence[str]) -> dict[str, Any]:
     """Hours, drops, goals, shares of modes and objects, size and provenance of a dataset.
 
-    `kept` is the share of rows outside the last `drop_seconds` [s] before a drop, `modes` are the names of the numbers
-    in the column mode. `bytes_per_transition` is what lies on disk, and not known in a bucket.
+    A transition is a row that is not INVALID, and of these are all shares. `kept` is that of rows outside the last
+    `drop_seconds` [s] before a drop, `modes` are the names of the numbers in the column mode. `bytes_per_transition` is
+    what lies on disk, and not known in a bucket. Raises ValueError if there is no transition.
     """
     hertz = dataset.attributes.get("control_hz", 10.0)
     objects = list(dataset.attributes.get("objects", []))
-    counts = dict.fromkeys((*EVENTS, "kept"), 0)
+    counts: collections.Counter[str] = collections.Counter()
     of_modes, of_objects = np.zeros(len(modes), int), np.zeros(len(objects), int)
     low, high = [], []
     for start in range(0, dataset.num_streams, dataset.layout.streams):
         names = ["flags", "mode", "q", "privileged/object_index"]
         block = dataset.read(names, slice(start, start + dataset.layout.streams))
-        for name, bit in EVENTS.items():
-            counts[name] += int(np.count_nonzero(block["flags"] & bit))
-        counts["kept"] += len(windows.valid_index(block["flags"], 1, 1, round(drop_seconds * hertz)))
-        of_modes += np.bincount(block["mode"].ravel(), minlength=len(modes))
+        flags = block["flags"]
+        real = flags & store.INVALID == 0
+        marked = {name: flags & bit > 0 for name, bit in EVENTS.items()} | {
+            "transitions": real,
+            "disturbed": real & (flags & store.PERTURBED > 0),
+            "kept": real & ~windows.before_drop(flags, round(drop_seconds * hertz)),
+        }
+        counts.update({name: int(np.count_nonzero(rows)) for name, rows in marked.items()})
+        of_modes += np.bincount(block["mode"][real], minlength=len(modes))
         if objects:  # or their numbers mean nothing
-            of_objects += np.bincount(block["privileged/object_index"].ravel(), minlength=len(of_objects))
-        low.append(block["q"].min((0, 1)))
-        high.append(block["q"].max((0, 1)))
-    rows = dataset.num_streams * dataset.num_rows
+            of_objects += np.bincount(block["privileged/object_index"][real], minlength=len(of_objects))
+        if real.any():
+            low.append(block["q"][real].min(0))
+            high.append(block["q"][real].max(0))
+    rows = counts["transitions"]
+    if not rows:
+        raise ValueError(f"all rows of {dataset.folder} are marked as invalid: there is nothing to tell of it")
     return {
         "transitions": rows, "hours": rows / hertz / 3600, **counts, "kept": counts["kept"] / rows,
         "disturbed": counts["disturbed"] / rows, "seconds_per_drop": rows / hertz / max(counts["drops"], 1),

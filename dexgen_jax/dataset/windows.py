@@ -131,7 +131,7 @@ def valid_index(flags: np.ndarray, history: int, horizon: int, drop_rows: int) -
     first, last = history - 1, length - horizon  # rows t in [first, last) have room on both sides
     if last <= first:
         return np.zeros(0, np.int32)
-    bad = _before_drop(flags, drop_rows) | (flags & INVALID > 0)
+    bad = before_drop(flags, drop_rows) | (flags & INVALID > 0)
     seams = flags & FIRST > 0
     span = history + horizon
     clean = _running_sum(bad, span) == 0
@@ -143,8 +143,8 @@ def valid_index(flags: np.ndarray, history: int, horizon: int, drop_rows: int) -
     return np.flatnonzero(valid).astype(np.int32)
 
 
-def _before_drop(flags: np.ndarray, rows: int) -> np.ndarray:
-    """Marks the last `rows` rows of each episode that ends in a drop, the dropping row included."""
+def before_drop(flags: np.ndarray, rows: int) -> np.ndarray:
+    """Marks the last `rows` rows of each episode that ends in a drop, the dropping row included, in `flags` (S, L)."""
     length = flags.shape[1]
     row = np.arange(length)
     ends = np.where(flags & DROP > 0, row, length + rows)

@@ -24,12 +24,17 @@ def gallery(hand: Hand, thing: str, q: np.ndarray, object_pose: np.ndarray) -> l
 
 
 def trajectory(hand: Hand, dataset: Dataset, stream: int) -> list[Moment]:
-    """One stream of a dataset. Raises ValueError for one that does not exist."""
+    """One stream of a dataset. Raises ValueError for one that does not exist, or that tells of no object."""
     if not 0 <= stream < dataset.num_streams:
         raise ValueError(f"{dataset.folder} has streams 0 to {dataset.num_streams - 1}, asked for {stream}")
+    names = dataset.attributes.get("objects")
+    if not names:
+        raise ValueError(
+            f"{dataset.folder} knows joints, but neither objects nor their poses, as a log from a laboratory does: "
+            "it cannot be shown; what was recorded in the simulator or in the viewer can"
+        )
     columns = dataset.read(streams=slice(stream, stream + 1))
     rows = {name: values[0] for name, values in columns.items()}
-    names = dataset.attributes["objects"]
     return [
         _moment(
             hand, names[rows["privileged/object_index"][i]], rows["q"][i] * RESOLUTION, rows["target"][i] * RESOLUTION,

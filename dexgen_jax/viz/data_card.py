@@ -33,8 +33,8 @@ def text(found: Mapping[str, Any]) -> str:
         "drops": f"{found['drops']:,}, one in {found['seconds_per_drop']:.1f} s",
         "goals reached": f"{found['goals']:,}",
         "rows that were disturbed": f"{found['disturbed']:.1%}",
-        "rows that are learned from": f"{found['kept']:.1%}; the last rows before a drop are not",
-        "invalid rows": f"{found['invalid']:,}",
+        "rows that are kept": f"{found['kept']:.1%}; the last ones before a drop are not",
+        "invalid rows besides": f"{found['invalid']:,}",
         "blocks": f"{found['blocks']}, missing {found['missing_blocks']}",
         "bytes of a transition on disk": "not known in a bucket" if size is None else f"{size:.1f}",
     }

@@ -9,7 +9,8 @@ import numpy as np
 import processes
 import pytest
 
-from dexgen_jax.dataset import store
+import dexgen_jax
+from dexgen_jax.dataset import store, windows
 from dexgen_jax.hand import allegro
 
 pq = pytest.importorskip("pyarrow.parquet", reason="pip install 'dexgen_jax[lerobot]'")
@@ -73,6 +74,7 @@ def test_a_frame_holds_reading_and_target_set_and_episodes_lose_their_last_row(d
 
 def test_what_was_exported_comes_back(dataset, exported, tmp_path):
     back = lerobot_import.read(exported, HAND, tmp_path / "back", MODES, rows=ROWS, streams=2)
+    assert back.attributes["dexgen_jax"] == dexgen_jax.__version__
     found, given = back.read(), dataset.read()
     # Episodes of 11 and 17 fit a stream of 30 together, 29 is alone.
     for stream, starts in ((0, ((0, 0, 11), (11, 12, 17))), (1, ((0, 0, 29),)), (2, ((0, 0, 11), (11, 12, 17)))):
@@ -82,6 +84,49 @@ def test_what_was_exported_comes_back(dataset, exported, tmp_path):
                 np.testing.assert_array_equal(found[name][stream, to : to + length], expected, err_msg=name)
     flags = found["flags"][0]
     assert (flags[[0, 11]] & store.FIRST).all() and flags[10] & store.DROP and (flags[28:] == store.INVALID).all()
+
+
+def test_what_was_padded_by_an_import_is_not_exported_again(exported, tmp_path):
+    # 114 frames in four streams of 31 rows, and three streams that hold nothing.
+    back = lerobot_import.read(exported, HAND, tmp_path / "back", MODES, rows=31, streams=7)
+    assert back.num_streams * back.num_rows == 217
+    # Each of the six episodes loses its last row once more.
+    assert lerobot.write(back, tmp_path / "again", MODES) == {"episodes": 6, "frames": 108}
+    stats, before = (json.loads((folder / "meta/stats.json").read_text()) for folder in (tmp_path / "again", exported))
+    assert stats["action"]["count"] == [108]
+    np.testing.assert_allclose(stats["action"]["std"], before["action"]["std"], rtol=0.1)
+
+
+def test_an_episode_ends_before_its_first_invalid_row():
+    block = {name: values[:1] for name, values in fake_streams.columns(1, 20).items()}
+    # Lost at row 5, it falls until row 8. Row 14 breaks the simulation. Then nothing is valid.
+    block["flags"][0, [5, 9, 15]] |= np.uint8([store.DROP, store.FIRST, store.FIRST])
+    block["flags"][0, 6:9] = store.INVALID
+    block["flags"][0, 14] = store.DROP | store.INVALID
+    block["flags"][0, 15:] |= np.uint8(store.INVALID)
+    found = list(lerobot._episodes(block))
+    assert [len(episode["mode"]) for episode in found] == [5, 4]  # rows 0 to 4 and 9 to 12
+    np.testing.assert_allclose(found[1]["action"][-1], store.RESOLUTION * block["target"][0, 13], atol=1e-6)
+    for episode in found:
+        assert (episode["observation.flags"] & store.DROP).tolist() == [0] * (len(episode["mode"]) - 1) + [store.DROP]
+        assert not (episode["observation.flags"] & store.INVALID).any()
+
+
+def test_a_long_episode_is_cut_so_that_the_rows_before_its_drop_stay_together():
+    """25 rows that end in a drop, in streams of 10: whoever leaves out the last 8 learns from none of them."""
+
+    def pieces_of(length):
+        flags = np.zeros(length, np.uint8)
+        flags[-1:] = store.DROP
+        return list(lerobot_import._pieces({"mode": np.arange(length), "flags": flags}, rows=10))
+
+    pieces = pieces_of(25)
+    assert [piece["mode"].tolist() for piece in pieces] == [[*range(5)], [*range(5, 15)], [*range(15, 25)]]
+    assert all(piece["flags"][0] == store.FIRST for piece in pieces)
+    last = windows.valid_index(pieces[-1]["flags"][None], history=1, horizon=1, drop_rows=8)
+    assert pieces[-1]["mode"][last].tolist() == [15]  # row 16 is the end of its window
+    sizes = [[len(piece["mode"]) for piece in pieces_of(length)] for length in (0, 1, 2, 10, 11, 20)]
+    assert sizes == [[], [], [2], [10], [10], [10, 10]]
 
 
 def test_a_faster_robot_without_targets_in_force_is_thinned_out(tmp_path):
@@ -106,6 +151,8 @@ def test_a_faster_robot_without_targets_in_force_is_thinned_out(tmp_path):
     (log / "meta/info.json").write_text(json.dumps(info))
     with pytest.raises(ValueError, match="has the task 'turn it', which is no mode of the controller; there are: def"):
         lerobot_import.read(log, HAND, tmp_path / "data", MODES)
+    with pytest.raises(ValueError, match="no mode 'defualt' of the controller to take for all frames; there are: def"):
+        lerobot_import.read(log, HAND, tmp_path / "data", MODES, mode="defualt")
     found = lerobot_import.read(log, HAND, tmp_path / "data", MODES, rows=8, streams=1, mode="default").read()
     np.testing.assert_allclose(store.RESOLUTION * found["q"][0, :3], state[[2, 4, 6]], atol=1e-4)
     np.testing.assert_allclose(store.RESOLUTION * found["target"][0, :3], state[[1, 3, 5]] + 0.002, atol=1e-4)

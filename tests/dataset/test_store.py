@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from dexgen_jax.dataset import store
+from dexgen_jax.dataset import places, store
 from dexgen_jax.hand import allegro
 
 HAND = allegro.load()
@@ -119,6 +119,16 @@ def test_a_file_that_was_cut_short_is_named(tmp_path, fault):
         store.open_dataset(tmp_path)
 
 
+def test_an_object_that_was_lost_in_a_bucket_is_named_when_it_is_read(monkeypatch, tmp_path):
+    monkeypatch.setattr(places.Folder, "size", lambda place, name: None)  # as in a bucket
+    _write(tmp_path)
+    (tmp_path / "target" / "c" / "1" / "0" / "0").unlink()
+    dataset = store.open_dataset(tmp_path)
+    dataset.read(["target"], slice(0, 4))  # the block beside it is whole
+    with pytest.raises(ValueError, match=r"target/c/1/0/0 is damaged \(is missing\): delete"):
+        dataset.read(["target"], slice(3, 5))
+
+
 def test_a_file_with_a_flipped_bit_is_named(tmp_path):
     _write(tmp_path)
     path = tmp_path / "q" / "c" / "2" / "0" / "0"
@@ -198,6 +208,8 @@ def test_datasets_of_one_layout_are_read_as_one(tmp_path):
     np.testing.assert_array_equal(both.read(["q"])["q"], expected)
     for part in (slice(1, 3), slice(6, 11), slice(8, 12), slice(3, 3)):
         np.testing.assert_array_equal(both.read(["q"], part)["q"], expected[part])
+    with pytest.raises(ValueError, match="without gaps, got step 2"):
+        both.read(["q"], slice(0, 12, 2))
     writer = store.create(tmp_path / "c", HAND, dataclasses.replace(LAYOUT, rows=9), MADE)
     writer.write(0, _block(0, writer.layout))
     with pytest.raises(ValueError, match="c and .*a cannot be read as one: the rows of a stream is 9, and 6 in the o"):

@@ -1,5 +1,6 @@
 """Laws: writers share a dataset out, and none is lost or doubled when they are killed; the same in a bucket."""
 
+import contextlib
 import multiprocessing
 import os
 import random
@@ -10,6 +11,7 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
+import tensorstore
 
 from dexgen_jax.dataset import places, store
 from dexgen_jax.hand import allegro
@@ -111,6 +113,34 @@ def _hold_one(folder: str, layout: store.Layout) -> None:
     time.sleep(60)
 
 
+def test_a_lock_file_is_closed_by_its_last_user_and_no_sooner(tmp_path):
+    """The kernel gives back all locks of a process in a file of which it closes one descriptor."""
+    layout = store.Layout(2, 1, 4)
+    claimed = store.create(tmp_path, HAND, layout, {}).claim()
+    assert descriptors(tmp_path / ".writing") == 0
+    assert next(claimed) == 0
+    store.create(tmp_path, HAND, layout, {})  # by another object of this process
+    assert descriptors(tmp_path / ".writing") == 1
+    with FORKS.Pool(1) as others:
+        assert [others.apply(_is_free, (tmp_path, number)) for number in range(2)] == [False, True]
+        claimed.close()
+        assert others.apply(_is_free, (tmp_path, 0)) and descriptors(tmp_path / ".writing") == 0
+
+
+def descriptors(path) -> int:
+    """How many of a file this process has."""
+    found = 0
+    for number in range(1024):
+        with contextlib.suppress(OSError):
+            found += os.path.samestat(os.fstat(number), path.stat())
+    return found
+
+
+def _is_free(folder, number: int) -> bool:
+    with places.Folder(folder).hold(number) as free:
+        return free
+
+
 def test_blocks_made_elsewhere_are_merged_by_copying_their_files(tmp_path):
     layout = store.Layout(4, 2, 4)
     for place, numbers in (("here", (0, 2)), ("there", (1, 3))):
@@ -160,5 +190,9 @@ def test_a_dataset_in_an_s3_bucket(monkeypatch):
             store.create("s3://recordings/hand", HAND, layout, {"seed": 2})
         with pytest.raises(FileNotFoundError, match="no dataset in s3://recordings/other"):
             store.open_dataset("s3://recordings/other")
+        place = places.at("s3://recordings/hand")
+        del tensorstore.KvStore.open(place.kvstore("flags")).result()["c/2/0"]
+        with pytest.raises(ValueError, match=r"s3://recordings/hand/flags/c/2/0 is damaged \(is missing\)"):
+            store.open_dataset(place).read(["flags"])
     finally:
         server.stop()

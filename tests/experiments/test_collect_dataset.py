@@ -36,9 +36,8 @@ def test_the_result_counts_what_is_stored_and_the_card_says_it(tmp_path):
     found = dataset_files.describe(dataset, HAND, 2.0, tmp_path)
     assert (found["transitions"], found["drops"], found["goals"], found["invalid"]) == (100, 1, 1, 0)
     assert found["seconds_per_drop"] == pytest.approx(10.0) and found["disturbed"] == 0.01
-    # A row counts if the next is of its own episode: 49 in block 0. In block 1 rows 0 .. 8, for the last 20 before
-    # the drop are 10 .. 29, less the disturbed row 3; and 19 of the second episode.
-    assert found["kept"] == pytest.approx((49 + 8 + 19) / 100)
+    # All 50 of block 0; in block 1 all but rows 10 .. 29, the last 20 of the episode that dropped.
+    assert found["kept"] == pytest.approx((50 + 30) / 100)
     assert found["modes"] == {"default": 1.0} and found["objects"] == {"cube_55": 0.75, "sphere_64": 0.25}
     assert found["hours"] == pytest.approx(100 / 36000) and found["episodes"] == 3
     assert found["joints_rad"][HAND.joint_names[2]] == [0.0, 0.02]

@@ -1,5 +1,6 @@
 import dataclasses
 
+import fake_streams
 import imageio
 import numpy as np
 import pytest
@@ -59,6 +60,13 @@ def test_a_recording_is_shown_again_as_it_was(taken, tmp_path):
     np.testing.assert_array_equal(clip[9].gravity, steps[9].before.gravity)
     with pytest.raises(ValueError, match="has streams 0 to 0, asked for 3"):
         clips.trajectory(hand, data, 3)
+
+
+def test_a_log_that_knows_no_object_is_not_shown(tmp_path):
+    hand, made = FakeWorld().hand, {"objects": []}  # as an import leaves it
+    store.create(tmp_path, hand, store.Layout(1, 1, 5), made).write(0, fake_streams.columns(1, 5))
+    with pytest.raises(ValueError, match="knows joints, but neither objects nor their poses, .*: it cannot be shown; "):
+        clips.trajectory(hand, store.open_dataset(tmp_path), 0)
 
 
 def test_a_film_has_a_picture_for_each_step(taken, tmp_path, engine):
