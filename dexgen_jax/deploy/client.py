@@ -29,9 +29,10 @@ class Client(Connection):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """One control tick: returns joint targets (n,) [rad] and diagnostics. Arguments are those of `Controller.act`.
 
-        Raises TimeoutError if the answer does not come in time, ConnectionResetError if the server had forgotten the
-        hand (it was restarted): then it has been reset with this reading, and the next tick goes on. `loop.run` holds
-        the last target in both. ValueError if the server refuses what is asked, RuntimeError before the first reset.
+        Raises TimeoutError if the answer does not come in time or the server failed over it, ConnectionResetError if
+        the server had forgotten the hand (it was restarted): then it has been reset with this reading, and the next
+        tick goes on. `loop.run` holds the last target in both. ValueError if the server refuses what is asked,
+        RuntimeError before the first reset.
         """
         if self._terms is None:
             raise RuntimeError("the server does not know the hand yet: call reset(q) before the first act")

@@ -78,8 +78,9 @@ class Connection:
                 if reply.get("id") == self._number:  # and not the answer to a question that was given up
                     break
         if not reply.get("ok"):
-            error = f"the server at {self.address} refuses: {reply.get('error')}"
-            raise messages.Refused(error, reply.get("reason", ""))
+            error, reason = f"the server at {self.address} refuses: {reply.get('error')}", reply.get("reason", "")
+            # A fault of whoever answers is no fault of the question: to a loop it is an answer that did not come.
+            raise TimeoutError(error) if reason == messages.FAILED else messages.Refused(error, reason)
         return reply
 
     @contextlib.contextmanager

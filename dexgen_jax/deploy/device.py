@@ -16,8 +16,8 @@ class Device(Connection):
 
         `age` [s] is how old the reading is already. In the answer: `events`, what is wrong with the numbers, if
         anything; `pose`, what the person should do now, empty when it is to move as it likes; how many were `heard`,
-        and up to which the hand has `acted`, with the seconds after its arrival. Raises ValueError
-        for what is refused, TimeoutError if nobody answers.
+        and up to which the hand has `acted`, with the seconds after its arrival. Raises ValueError for what is
+        refused, TimeoutError if nobody answers or the one who does has failed.
         """
         reply = self._ask("tips", hand=hand, tips=floats(tips, np.shape(tips), "tips"), age=age)
         return {name: reply[name] for name in ("heard", "events", "pose", "acted")}

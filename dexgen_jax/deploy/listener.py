@@ -86,7 +86,8 @@ class Listener:
         except Exception as error:  # a fault of ours: the others must be served on
             self.failed += 1
             _log.exception("a request failed")
-            return self._reply(number, False, error=f"the server failed: {type(error).__name__}; its log says where")
+            words = f"the server failed: {type(error).__name__}; its log says where"
+            return self._reply(number, False, error=words, reason=messages.FAILED)
 
     def statistics(self) -> dict[str, Any]:
         """Plain values."""

@@ -16,7 +16,8 @@ from dexgen_jax.controller.numbers import place
 
 VERSION = 3  # 3: released without a command keeps the targets; what is wrong with numbers is said in events
 LARGEST = 16 * 1024  # bytes of a message: some ten times an `act` of a 16-joint hand
-FORGOTTEN = "forgotten"  # the one reason that a client can do something about: it begins anew
+# Reasons that a program can act on: the client begins anew, or goes on without this answer.
+FORGOTTEN, FAILED = "forgotten", "failed"
 
 
 class Refused(ValueError):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import zmq
 from counting_session import CONTRACT, MIDDLE, TOKEN, CountingSession
+from test_loop import FakeClock, FakeRobot
 
-from dexgen_jax.deploy import messages
+from dexgen_jax.deploy import loop, messages
 from dexgen_jax.deploy.address import is_local
 from dexgen_jax.deploy.client import Client
 from dexgen_jax.deploy.server import Server
@@ -108,10 +109,24 @@ def test_a_failing_session_fails_alone(serve, sessions):
         one.reset(MIDDLE)
         other.reset(MIDDLE)
         sessions[0].act = lambda *_, **__: 1 / 0
-        with pytest.raises(ValueError, match="the server failed: ZeroDivisionError; its log says where"):
+        with pytest.raises(TimeoutError, match="the server failed: ZeroDivisionError; its log says where"):
             one.act(MIDDLE, MIDDLE)
         other.act(MIDDLE, MIDDLE)
         assert other.statistics()["failed"] == 1
+
+
+def test_a_loop_holds_while_the_server_fails_and_goes_on_after_it(serve, sessions):
+    with Client(serve().address) as client:
+        client.reset(MIDDLE)
+        prompt = sessions[0].act
+        faults = iter([True, True, False, False])
+        sessions[0].act = lambda *said, **how: 1 / 0 if next(faults) else prompt(*said, **how)
+        robot = FakeRobot(FakeClock(), [MIDDLE])
+        decide = lambda q, target: client.act(q, target)[0]
+        account = loop.run(robot, decide, MIDDLE, rate_hz=10, ticks=4, clock=robot.clock)
+    assert account.summary()["held"] == {loop.NO_DECISION: 2}
+    moved = [MIDDLE, MIDDLE, MIDDLE + np.float32(0.001), MIDDLE + np.float32(0.003)]
+    np.testing.assert_allclose(robot.set, moved, atol=1e-6)
 
 
 MALFORMED = [
