@@ -146,10 +146,11 @@ class Exported:
 
 def read(path: str | Path) -> dict[str, bytes]:
     """Returns the entries of the file, their content checked against the hashes in the contract."""
+    data = Path(path).read_bytes()
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = {name: archive.read(name) for name in archive.namelist()}
-    except zipfile.BadZipFile as error:
+    except Exception as error:  # those of zipfile and of what it decompresses with have no common ancestor
         raise ValueError(f"{path} is damaged or no exported controller ({error}): copy or export it again") from error
     terms = json.loads(entries.get("contract.json", b"{}"))
     if (terms.get("format"), terms.get("version")) != (FORMAT, VERSION):

@@ -204,6 +204,27 @@ def test_a_file_that_is_not_what_was_exported_is_refused(file, tmp_path):
         Exported(tmp_path / "none.zip")
 
 
+def test_a_flipped_bit_is_refused_or_is_where_nothing_is_read(tmp_path):
+    weights = export._npz({"layer": np.arange(3, dtype=np.float32)})
+    terms = {"format": exported.FORMAT, "version": exported.VERSION}
+    terms |= {"sha256": {"weights.npz": hashlib.sha256(weights).hexdigest()}}
+    whole = export._zip({"contract.json": json.dumps(terms).encode(), "weights.npz": weights})
+    path, refused = tmp_path / "flipped.zip", 0
+    path.write_bytes(whole)
+    content = exported.read(path)
+    bits = np.random.default_rng(0).choice(8 * len(whole), 1000, replace=False)
+    for bit in bits:
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            # A time stamp, for instance, or what the directory at the end says again.
+            assert exported.read(path) == content
+        except ValueError:
+            refused += 1
+    assert refused > 500
+
+
 def test_errors_name_what_exists(robot, file, controller, tmp_path):
     q = np.zeros(16, np.float32)
     fresh = copy.copy(robot)
