@@ -114,7 +114,7 @@ class Session:
         self.wrist = wrists.POSES["palm up"]
         self.falling = 0  # control steps in which the object goes on falling
         self.clip: Sequence[Moment] | None = None  # what is replayed, if anything
-        self._lock, self._seed, self._again = threading.RLock(), seed, True
+        self._lock, self._seed, self._again, self._at = threading.RLock(), seed, False, 0
         self._tips, self._reach = _programs(self.hand)
         self._begin_again(self.wishes)
 
@@ -154,10 +154,12 @@ class Session:
     def tick(self) -> None:
         """Lives one control step, as the wishes are now."""
         with self._lock:
-            wishes, again = self.wishes, self._again
+            wishes, again, clip, at = self.wishes, self._again, self.clip, self._at
             self._again = False
-        if self.clip is not None:
-            self._show(self.clip, wishes)
+            if clip is not None and not wishes.paused:
+                self._at = (at + 1) % len(clip)
+        if clip is not None:
+            self._show(clip, at, wishes)
         elif again or wishes.thing != self.moment.thing:
             self._begin_again(wishes)
         elif not wishes.paused:
@@ -169,7 +171,7 @@ class Session:
 
     def _begin_again(self, wishes: Wishes) -> None:
         self.account.clear()
-        self._again, self._grasps = False, 0
+        self._grasps = 0
         self._noise, self._hesitation = (np.random.default_rng([self._seed, i]) for i in range(2))
         if isinstance(wishes.wrist, str):  # the same seed begins the same: a tumble does so with the palm up
             self.wrist = wrists.POSES.get(wishes.wrist, wrists.POSES["palm up"])
@@ -222,11 +224,10 @@ class Session:
         self._tell(Step(now, False, False, False, False, True, now.target))
         self.before, self.moment = now, self.world.step(now.target, wrists.gravity(self.wrist))
 
-    def _show(self, clip: Sequence[Moment], wishes: Wishes) -> None:
+    def _show(self, clip: Sequence[Moment], at: int, wishes: Wishes) -> None:
         if not wishes.paused:
-            before, self.moment = clip[self._at - 1], clip[self._at]
-            self.before = self.moment if self.moment.first or not self._at else before
-            self._at = (self._at + 1) % len(clip)
+            self.moment = clip[at]
+            self.before = self.moment if self.moment.first or not at else clip[at - 1]
         self.wrist = wrists.under(self.wrist, self.moment.gravity)
 
     def _command(self, wishes: Wishes, now: Moment) -> np.ndarray:
@@ -284,6 +285,8 @@ class Session:
         for name, (value, size) in arrays.items():
             if value is not None and not isinstance(value, str) and not _finite(value, size):
                 raise ValueError(f"{name} must be {size} finite numbers, got {value}")
+        if not isinstance(wishes.wrist, str) and not np.any(wishes.wrist):
+            raise ValueError(f"wrist must be a quaternion, which has a length, got {wishes.wrist}")
         if isinstance(wishes.wrist, str) and wishes.wrist not in (known := (*wrists.POSES, wrists.TUMBLE)):
             raise ValueError(f"no wrist {wishes.wrist!r}; {nearest(wishes.wrist, known)}")
         if any(not 0 <= finger < self.hand.num_tips for finger in wishes.tips):

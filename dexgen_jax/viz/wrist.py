@@ -40,11 +40,10 @@ def gravity(wrist: np.ndarray) -> np.ndarray:
 
 
 def toward(wrist: np.ndarray, wanted: np.ndarray, most: float) -> np.ndarray:
-    """Turns `wrist` (4,) to `wanted` (4,) on the shortest way, by at most `most` [rad]."""
+    """Turns `wrist` (4,) to `wanted` (4,), of any length, on the shortest way, by at most `most` [rad]."""
     way = np.zeros(3)
     mujoco.mju_subQuat(way, np.asarray(wanted, float), np.asarray(wrist, float))  # in the frame of `wrist`
-    angle = np.linalg.norm(way)
-    return turned(wrist, way * min(1.0, most / angle)) if angle > 0 else np.array(wanted, float)
+    return turned(wrist, way * most / max(np.linalg.norm(way), most))
 
 
 def tumbled(wrist: np.ndarray, seconds: float, angle: float) -> np.ndarray:

@@ -261,6 +261,30 @@ def test_a_clip_is_shown_over_and_over_and_then_life_goes_on(session):
         session.replay([])
 
 
+def test_a_replay_that_ends_in_the_middle_of_a_step_ends_nothing_else():
+    class Interrupted(Session):
+        """Another thread ends the replay, or begins a shorter one, whenever the clip has been read."""
+
+        instead = None
+
+        @property
+        def clip(self):
+            found, self._clip = self._clip, self.instead
+            return found
+
+        @clip.setter
+        def clip(self, clip):
+            self._clip = clip
+
+    session = Interrupted(FakeWorld(), Patient(), OPERATORS)
+    for instead in (None, [session.moment]):
+        clip = [dataclasses.replace(session.moment) for _ in range(3)]
+        session.replay(clip)
+        session._at, session.instead = 2, instead
+        session.tick()
+        assert session.moment is clip[2]
+
+
 @pytest.mark.parametrize(
     "wishes, words",
     [
@@ -272,6 +296,8 @@ def test_a_clip_is_shown_over_and_over_and_then_life_goes_on(session):
         ({"speed": 0.0}, "speed is 0.0: it must be from 0.05 to 1"),
         ({"wrist": "palm left"}, "no wrist 'palm left'"),
         ({"wrist": np.zeros(3)}, "wrist must be 4 finite numbers"),
+        ({"wrist": np.zeros(4)}, "wrist must be a quaternion, which has a length"),
+        ({"wrist": None}, "wrist must be a quaternion, which has a length, got None"),
         ({"joints": np.zeros(15)}, "joints must be 16 finite numbers"),
         ({"tips": {0: np.array([0, np.inf, 0])}}, "the place of finger 0 must be 3 finite numbers"),
         ({"tips": {4: np.zeros(3)}}, r"fingers are numbered from 0 to 3, got \[4\]"),

@@ -27,7 +27,8 @@ def test_turning_is_limited_and_arrives():
     first = wrist.toward(start, end, 0.1)
     assert angle(start, first) == pytest.approx(0.1) and angle(first, end) == pytest.approx(angle(start, end) - 0.1)
     np.testing.assert_allclose(np.abs(wrist.toward(start, end, 9.0) @ end), 1)
-    np.testing.assert_array_equal(wrist.toward(start, start, 0.1), start)
+    for long in (start, 2 * start):
+        np.testing.assert_array_equal(wrist.toward(start, long, 0.1), start)
 
 
 @pytest.mark.parametrize("pull", [[-1, 0, 0], [1, 0, 0], [0, 0, -9.81], [0.3, -0.4, 2.0]])
