@@ -38,9 +38,12 @@ def options(sizes: Mapping[str, int] | None = None) -> dict[str, Field]:
 
 
 def read(said: Mapping[str, Any], known: Mapping[str, Field], lists: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """Returns all `known` options as the tick takes them: what a host `said`, checked, else the defaults."""
+    """Returns all `known` options as the tick takes them: what a host `said`, checked, else the defaults.
+
+    Raises ValueError for an option that is not known, and for what cannot be one's value.
+    """
     if unknown := set(said) - set(known):
-        raise TypeError(f"a tick has no option {min(unknown)!r}; there is {', '.join(known)}")
+        raise ValueError(f"a tick has no option {min(unknown)!r}; there is {', '.join(known)}")
     defaults = {name: np.full(field.shape, field.default, field.dtype) for name, field in known.items()}
     return defaults | {name: known[name].read(value, name, lists) for name, value in said.items()}
 

@@ -27,8 +27,9 @@ class Client(Connection):
     def act(
         self, q: np.ndarray, target: np.ndarray, command: np.ndarray | None = None, kind: str = "joints", **options: Any
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """One control tick: returns joint targets (n,) [rad] and diagnostics. Arguments are those of `Controller.act`.
+        """One control tick: returns joint targets (n,) [rad] and diagnostics, the single numbers and `events` by name.
 
+        Arguments are those of `Controller.act` without `alpha`: over the wire `strength` says how much is heard.
         Raises TimeoutError if the answer does not come in time or the server failed over it, ConnectionResetError if
         the server had forgotten the hand (it was restarted): then it has been reset with this reading, and the next
         tick goes on. `loop.run` holds the last target in both. ValueError if the server refuses what is asked,
@@ -38,9 +39,10 @@ class Client(Connection):
             raise RuntimeError("the server does not know the hand yet: call reset(q) before the first act")
         latest = time.monotonic() + self.timeout_s
         said = {"q": q, "target": target, **options, **({} if command is None else {"command": command})}
-        # Names and flags go as they are: the server knows what there is.
-        words = [name for name, field in tick_input.options().items() if field.dtype != "float32"]
-        numbers = {name: floats(value, np.shape(value), name) for name, value in said.items() if name not in words}
+        # Names, flags and what is unknown here go as they are: the server knows what there is.
+        of_numbers = {name for name, field in tick_input.options().items() if field.dtype == "float32"}
+        of_numbers |= {"q", "target", "command"}
+        numbers = {name: floats(value, np.shape(value), name) for name, value in said.items() if name in of_numbers}
         try:
             reply = self._ask("act", latest, kind=kind, **said | numbers)
         except messages.Refused as refused:

@@ -89,7 +89,7 @@ class Exported:
         """The inputs with a default: what was said of them, checked, else that."""
         known = {name: field for name, field in self.contract["inputs"].items() if "default" in field}
         if unknown := set(said) - set(known):
-            raise TypeError(f"a tick has no option {min(unknown)!r}; there is {', '.join(known)}")
+            raise ValueError(f"a tick has no option {min(unknown)!r}; there is {', '.join(known)}")
         inputs: dict[str, Any] = {
             name: np.full(field["shape"], field["default"], field["dtype"]) for name, field in known.items()
         }

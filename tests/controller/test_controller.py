@@ -333,7 +333,7 @@ def test_errors_name_what_exists(tiny, untrained, robot, tmp_path):
         robot.act(MIDDLE[:12], MIDDLE)
     with pytest.raises(ValueError, match="as strength or as alpha: got 1 and 2"):
         robot.act(MIDDLE, MIDDLE, MIDDLE, strength=1, alpha=2)
-    with pytest.raises(TypeError, match="a tick has no option 'strenght'; there is age, mode, strength, released"):
+    with pytest.raises(ValueError, match="a tick has no option 'strenght'; there is age, mode, strength, released"):
         robot.act(MIDDLE, MIDDLE, strenght=1)
     with pytest.raises(ValueError, match="at least 1 candidate, got 0"):
         Settings(candidates=0)

@@ -46,7 +46,7 @@ def test_what_is_not_said_is_the_default_and_what_is_said_is_checked():
         tick_input.read({"mode": "dance"}, known, LISTS)
     with pytest.raises(ValueError, match=r"age has shape \(\), got \(2,\)"):
         tick_input.read({"age": [0.1, 0.2]}, known, LISTS)
-    with pytest.raises(TypeError, match="a tick has no option 'later'; there is age, mode, strength, released"):
+    with pytest.raises(ValueError, match="a tick has no option 'later'; there is age, mode, strength, released"):
         tick_input.read({"later": 1}, known, LISTS)
 
 

@@ -241,6 +241,19 @@ def test_a_fault_of_a_program_is_an_error_that_names_it_and_nothing_has_happened
         np.testing.assert_array_equal(entries["loop"].act(GOOD | instead)[0], TARGET)
 
 
+@pytest.mark.parametrize("value", [0.1, "much", None])
+def test_an_option_that_does_not_exist_is_named_with_those_that_do(value, entries):
+    for entry in (entries[each] for each in ("in process", "file", "remote")):
+        entry.reset()
+        with pytest.raises(ValueError, match=r"'strenght'.*\bage, mode, strength, released"):
+            entry.act(GOOD | {"strenght": value})
+        assert not entry.act(GOOD)[1] & ~CUT
+    with pytest.raises(ValueError, match=r"'alpha'.*\bstrength"):
+        entries["file"].act(GOOD | {"alpha": 1.0})
+    with pytest.raises(ValueError, match=r"'alpha'.*\bstrength"):
+        entries["remote"].act(GOOD | {"alpha": 1.0})
+
+
 @pytest.mark.parametrize("mode", [-1, 3, 2**31 - 1])
 @pytest.mark.parametrize("name", ["raw StableHLO", "raw ONNX"])
 def test_a_number_that_is_no_mode_moves_nothing(mode, name, entries):
