@@ -61,7 +61,8 @@ def _shoot(scene: Scene, title: str, trace: Trace, environment: int, look: FilmC
     frames = video.add_gravity(frames, one.gravity)
     # An event is seen in the picture after the step that caused it.
     drops, goals = (np.concatenate([[0], np.cumsum(events)[:-1]]) for events in (one.drops, one.goals))
-    since = np.arange(count) - np.maximum.accumulate(np.where(np.diff(drops, prepend=0) > 0, np.arange(count), -count))
+    now = np.arange(count)
+    since = now - np.maximum.accumulate(np.where(np.diff(drops, prepend=0) > 0, now, -np.inf))
     notes = [
         f"{i / look.fps:4.1f} s   {_count(d, 'drop')}   {_count(g, 'goal')}"
         for i, (d, g) in enumerate(zip(drops, goals, strict=True))

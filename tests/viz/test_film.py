@@ -54,6 +54,12 @@ def test_a_drop_is_shown_from_the_next_frame_on():
     np.testing.assert_array_equal(red, [False, False, False, True, True, True])
 
 
+def test_a_film_of_a_few_frames_without_a_drop_has_no_alarm():
+    frames = film.compare(SCENE, {"alone": _trace([0], steps=3)}, 0, LOOK)
+    edge = frames[:, -1, :, :].astype(int)
+    assert len(frames) == 3 and not (edge[..., 0] - edge[..., 2] > 80).any()
+
+
 def test_another_object_after_a_drop_is_drawn():
     trace = _trace([0])
     after = _trace([1])
