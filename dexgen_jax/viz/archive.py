@@ -28,21 +28,21 @@ class Archive:
         """Listens to the session from now on."""
         self.session, self.folder = session, folder
         self.recorder = Recorder(session.hand, session.world.objects)
-        self.last: list[Step] = []
         session.listeners.append(self.recorder)
 
-    def keep(self) -> Path:
-        """Ends the recording and writes it; returns the dataset's folder. Raises ValueError for nothing to keep."""
-        self.last = self.recorder.stop()
-        folder = self.folder / time.strftime("recording_%Y%m%d_%H%M%S")
-        return recording.save(folder, self.session.hand, self.session.world.objects, self.last)
+    def keep(self) -> tuple[Path, list[Step]]:
+        """Ends the recording and writes it; returns the dataset's folder, and what is in it.
 
-    def film(self, folder: Path) -> Path:
-        """Draws the end of the last recording as an mp4 beside its dataset `folder`; takes about 0.2 s a picture."""
-        world, steps = self.session.world, self.last[-round(FILMED * _LOOK.fps) :]
-        path = folder.with_suffix(".mp4")
-        caption = f"{self.session.wishes.operator}, {self.session.wishes.help}"
-        recording.write_film(path, world.scene, world.packed, {caption: steps}, _LOOK)
+        Raises ValueError for nothing to keep, OSError for what cannot be written.
+        """
+        steps = self.recorder.stop()
+        folder = self.folder / time.strftime("recording_%Y%m%d_%H%M%S")
+        return recording.save(folder, self.session.hand, self.session.world.objects, steps), steps
+
+    def film(self, folder: Path, steps: list[Step], caption: str) -> Path:
+        """Draws the end of a recording as an mp4 beside its dataset `folder`; takes about 0.2 s a picture."""
+        world, path = self.session.world, folder.with_suffix(".mp4")
+        recording.write_film(path, world.scene, world.packed, {caption: steps[-round(FILMED * _LOOK.fps) :]}, _LOOK)
         return path
 
 
@@ -60,21 +60,32 @@ def add_recording(client: Any, archive: Archive, refuse: Refuse) -> list[Any]:
     """Adds the button that records, and hands both in one file to the client when it is pressed again."""
     button = client.gui.add_button("Record", order=30, hint="a dataset of one trajectory, and a film of its end")
 
-    def deliver(folder: Path) -> None:
-        client.send_file_download(f"{folder.name}.zip", zipped(folder, archive.film(folder)), save_immediately=True)
+    def show() -> None:
+        records = archive.recorder.seconds is not None
+        button.label, button.color = ("Stop recording", "red") if records else ("Record", None)
+
+    def deliver(folder: Path, steps: list[Step], caption: str) -> None:
+        try:
+            whole = zipped(folder, archive.film(folder, steps, caption))
+        except OSError as error:
+            return refuse(f"{error}; the dataset is in {folder}")
+        client.send_file_download(f"{folder.name}.zip", whole, save_immediately=True)
 
     def pressed(_: Any) -> None:
         if archive.recorder.seconds is None:
             archive.recorder.start()
-            button.label, button.color = "Stop recording", "red"
-            return
-        button.label, button.color = "Record", None
+            return show()
+        # As it is now: while the film is drawn, another recording may be made and other wishes said.
+        caption = f"{archive.session.wishes.operator}, {archive.session.wishes.help}"
         try:
-            folder = archive.keep()
-        except ValueError as error:
+            kept = archive.keep()
+        except (ValueError, OSError) as error:
             return refuse(str(error))
-        threading.Thread(target=deliver, args=(folder,), daemon=True).start()
+        finally:
+            show()
+        threading.Thread(target=deliver, args=(*kept, caption), daemon=True).start()
 
+    show()  # whoever had the command before may have begun one
     button.on_click(pressed)
     return [button]
 

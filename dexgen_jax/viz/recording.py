@@ -23,7 +23,7 @@ from dexgen_jax.physics.scene import Scene
 from dexgen_jax.viz import film, video
 from dexgen_jax.viz.session import Step
 
-MOST_STEPS = round(600 * CONTROL_HZ)  # control steps: ten minutes, then a recording ends by itself
+MOST_STEPS = round(600 * CONTROL_HZ)  # control steps: ten minutes, and what comes after them is not kept
 LEAST_STEPS = 2
 
 
@@ -54,6 +54,11 @@ class Recorder:
         """How long it has recorded [s]; None if it does not."""
         steps = self._steps
         return None if steps is None else len(steps) / CONTROL_HZ
+
+    @property
+    def full(self) -> bool:
+        """Whether it records, and has all that it keeps."""
+        return len(self._steps or ()) >= MOST_STEPS
 
     def __call__(self, step: Step) -> None:
         """One control step was lived."""

@@ -106,8 +106,8 @@ class Viewer:
         words = [f"{others} watching"] if others > 0 else []
         words += ["paused"] if session.wishes.paused else []
         words += ["replay"] if session.clip is not None else []
-        seconds = self.archive.recorder.seconds if self.archive else None
-        words += [f"recording {seconds:.0f} s"] if seconds is not None else []
+        if self.archive and (seconds := self.archive.recorder.seconds) is not None:
+            words.append(f"recording {seconds:.0f} s" + (", and keeps no more" if self.archive.recorder.full else ""))
         words += ["<b style='color:#dc2626'>dropped</b>"] if session.falling else []
         words += [f"holding: {session.holding}"] if session.holding else []
         return " · ".join(words) or "&nbsp;"

@@ -98,15 +98,17 @@ def test_nothing_recorded_is_nothing_to_keep():
     assert recorder.seconds is None
 
 
-def test_a_recording_ends_by_itself(taken, monkeypatch):
+def test_a_recording_keeps_its_first_ten_minutes_and_says_when_they_are_full(taken, monkeypatch):
     hand, steps = taken
     monkeypatch.setattr(recording, "MOST_STEPS", 30)
     recorder = Recorder(hand, FakeWorld.objects)
     recorder(steps[0])  # nobody asked for it yet
     recorder.start()
-    for step in 2 * steps:
+    for count, step in enumerate(2 * steps):
+        assert recorder.full == (count >= 30)
         recorder(step)
     assert recorder.seconds == pytest.approx(3.0) and len(recorder.stop()) == 30
+    assert not recorder.full
 
 
 def test_a_row_of_an_evaluation_is_shown_with_its_own_object_and_jumps_after_a_drop(taken, engine):
