@@ -40,10 +40,6 @@ class Pace:
         """How much of the time between two steps has passed, from 0 to 1: for pictures in between."""
         return min(max(1 - self.wait(now) * speed / self.period, 0.0), 1.0)
 
-    def pause(self) -> None:
-        """Forgets when the next step was due: time that passes now is nobody's delay."""
-        self.next = None
-
     @property
     def late_share(self) -> float:
         """Late steps over all of them."""

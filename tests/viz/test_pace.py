@@ -24,13 +24,6 @@ def test_lost_time_is_left_out_and_counted():
     assert (pace.steps, pace.late) == (3, 3) and pace.late_share == 1.0
 
 
-def test_a_pause_is_nobodys_delay():
-    pace = Pace(0.1)
-    pace.due(0.0)
-    pace.pause()
-    assert pace.due(60.0) and pace.late == 0
-
-
 def test_back_from_slow_motion_the_next_step_is_not_waited_for():
     pace = Pace(0.1)
     assert pace.due(0.0, speed=0.05)  # the next at 2.0
