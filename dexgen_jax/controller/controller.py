@@ -259,7 +259,7 @@ class Controller:
         q, target = self._joints(q, "q"), self._joints(target, "target")
         tick = TickInput(q=q, target=target, command=self._command(target, command, kind), key=self._key, **told)
         action, self.state, diagnostics, self._key = self._programs["act"](self._weights, self.state, tick)
-        return np.asarray(action), diagnostics
+        return np.array(action), diagnostics  # of the caller, who may write into it
 
     def _strength(self, alpha: float, options: dict[str, Any]) -> np.ndarray:
         if "strength" in options:

@@ -78,7 +78,7 @@ class Exported:
         inputs |= {"q": q, "target": target, "key": self._random.integers(2**32, size=2, dtype=np.uint32)}
         inputs |= {f"command_{name}": part for name, part in self._command(target, command, kind).items()}
         outputs, self._state = self.tick(self._state, inputs)
-        outputs = {name: np.asarray(value) for name, value in outputs.items()}
+        outputs = {name: np.array(value) for name, value in outputs.items()}  # the caller's, to write into
         return outputs.pop("action"), outputs
 
     def tick(self, state: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -241,6 +241,13 @@ def test_a_fault_of_a_program_is_an_error_that_names_it_and_nothing_has_happened
         np.testing.assert_array_equal(entries["loop"].act(GOOD | instead)[0], TARGET)
 
 
+@pytest.mark.parametrize("name", ["in process", "file", "remote"])
+def test_the_joint_targets_are_the_callers_to_change(name, entries):
+    entries[name].reset()
+    action, _ = entries[name].act(GOOD)
+    action += 0.1
+
+
 @pytest.mark.parametrize("value", [0.1, "much", None])
 def test_an_option_that_does_not_exist_is_named_with_those_that_do(value, entries):
     for entry in (entries[each] for each in ("in process", "file", "remote")):
