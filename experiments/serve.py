@@ -7,7 +7,6 @@ Expected: an answer of the shipped controller within 5 ms (p50, 2 cores with oth
 Command: python experiments/serve.py --config=experiments/configs/serve.py:laptop
 """
 
-import copy
 import sys
 
 import artefacts
@@ -27,13 +26,8 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     hand = controller.model.hand
     print("compiling the controller ...", file=sys.stderr)
     controller.reset(hand.prior.joint_mean)
-    # A copy shares the compiled programs and weights, and has a memory of its own.
     server = Server(
-        contract.describe(controller),
-        lambda: copy.copy(controller),
-        config.address,
-        read_token(config),
-        config.max_clients,
+        contract.describe(controller), controller.twin, config.address, read_token(config), config.max_clients
     )
     print(f"serving the {hand.name} controller on {server.address}; Ctrl-C stops", file=sys.stderr, flush=True)
     try:

@@ -4,6 +4,7 @@
 thing around it that remembers history and key, and lives in a folder.
 """
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -202,6 +203,7 @@ class Controller:
         self.model, self.weights, self.settings = model, jax.device_put(weights), settings
         self.state: State | None = None
         self._key = np.asarray(jax.random.PRNGKey(seed))
+        self._twins = np.random.SeedSequence(self._key.tolist())  # whose keys follow from this one
         strength = jax.jit(guidance.strength)
         self._strength_of_one = np.float32(strength(1.0, self.weights.normalizer.offset_std))  # of alpha
         self._options = tick_input.options(fields.sizes(model))
@@ -222,6 +224,16 @@ class Controller:
             registry.refuse_other(f"the controller in {folder}", config["model"]["hand_name"], hand.name)
         weights = Weights(tree["denoiser"], tree["inverse_dynamics"], Normalizer(**tree["normalizer"]))
         return cls(Model.from_dict(config["model"]), weights, seed, settings)
+
+    def twin(self) -> "Controller":
+        """A controller for another hand, at once: weights and compiled programs are shared, memory and noise its own.
+
+        The same seed gives the same twins, one after the other.
+        """
+        twin = copy.copy(self)
+        (twin._twins,) = self._twins.spawn(1)
+        twin.state, twin._key = None, twin._twins.generate_state(2)
+        return twin
 
     def save(self, folder: str | Path, provenance: dict[str, Any] | None = None) -> None:
         """Writes sizes, weights and normaliser; `provenance` says how it was trained and on what."""

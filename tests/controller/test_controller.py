@@ -206,6 +206,23 @@ def test_a_saved_controller_acts_the_same_and_as_the_pure_function(weigh, tiny, 
     assert (again != first).any()
 
 
+def test_twins_share_programs_and_have_memory_and_noise_of_their_own(tiny, untrained, robot):
+    twins = [robot.twin() for _ in range(2)]
+    with pytest.raises(RuntimeError, match=r"call reset\(q\)"):
+        twins[0].act(MIDDLE, MIDDLE)
+    for each in twins:
+        assert each._programs is robot._programs and each.weights is robot.weights
+        each.reset(MIDDLE)
+    one, other = (each.act(MIDDLE, MIDDLE)[0] for each in twins)
+    assert (one != other).any()
+    again = Controller(tiny, untrained, seed=3)  # as `robot` was made
+    again._programs, again._weights = robot._programs, robot._weights
+    for wanted in (one, other):
+        each = again.twin()
+        each.reset(MIDDLE)
+        np.testing.assert_array_equal(each.act(MIDDLE, MIDDLE)[0], wanted)
+
+
 def test_strength_and_alpha_say_the_same(robot):
     scale = robot.weights.normalizer.offset_std
     heard = []
