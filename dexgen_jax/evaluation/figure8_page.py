@@ -80,13 +80,15 @@ def compare(rows: list[dict[str, Any]], helper: str = helping.CONTROLLER) -> dic
 
 def sentence(name: str, ratio: dict[str, dict[str, float]]) -> str:
     """Who is helped and who is hurt, in one sentence."""
-    parts = [f"{_verdict(ratio['hold'])} as long", f"{_verdict(ratio['goals'])} as many goals"]
+    parts = _verdict(ratio["hold"], "as long", "drop"), _verdict(ratio["goals"], "as many goals", "goal")
     return f"<b>{report.text(name)}</b>, with the controller: {parts[0]}, {parts[1]}."
 
 
-def _verdict(estimate: dict[str, float]) -> str:
-    number = f"{report.number(estimate['value'])} times ({report.number(estimate['low'])} to "
-    return number + f"{report.number(estimate['high'])})"
+def _verdict(estimate: dict[str, float], what: str, event: str) -> str:
+    if report.of_nothing(estimate):
+        return f"not known how many times {what} (no {event} on either side)"
+    value, low, high = (report.number(estimate[name]) for name in ("value", "low", "high"))
+    return f"{value} times ({low} to {high}) {what}"
 
 
 def _split(split: str, rows: list[dict[str, Any]]) -> list[str]:

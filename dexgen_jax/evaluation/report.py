@@ -77,14 +77,16 @@ def headline(name: str, comparison: dict[str, Any]) -> str:
     alone, helped = comparison["alone"], comparison["helped"]
     return (
         f"The <b>{text(name)}</b> operator holds an object for <b>{_hold(helped['hold_time'])}</b> per drop with "
-        f"help, {_hold(alone['hold_time'])} alone: {_ratio(comparison['hold_time_ratio'], 'as long')}. It reaches "
+        f"help, {_hold(alone['hold_time'])} alone: {_ratio(comparison['hold_time_ratio'], 'as long', 'drop')}. It reaches "
         f"<b>{number(helped['goals_per_minute']['value'])}</b> goals a minute instead of "
-        f"{number(alone['goals_per_minute']['value'])}: {_ratio(comparison['goals_ratio'], 'as many')}."
+        f"{number(alone['goals_per_minute']['value'])}: {_ratio(comparison['goals_ratio'], 'as many', 'goal')}."
     )
 
 
-def _ratio(ratio: dict[str, Any], what: str) -> str:
+def _ratio(ratio: dict[str, Any], what: str, event: str) -> str:
     value, low, high = ratio["value"], ratio["low"], ratio["high"]
+    if of_nothing(ratio):
+        return f"how many times {what} is not known, with no {event} on either side"
     if not finite(value):
         return f"at least {number(low)} times {what}, with 95% confidence"
     verdict = "" if low > 1 or high < 1 else "; within counting noise, no difference"
@@ -140,6 +142,11 @@ def _hold(estimate: dict[str, Any]) -> str:
 def finite(value: float | None) -> bool:
     """Whether there is a number."""
     return value is not None and math.isfinite(value)
+
+
+def of_nothing(ratio: dict[str, Any]) -> bool:
+    """Whether a ratio is of 0 to 0; that of something to nothing has a lower bound. JSON has null for both."""
+    return not finite(ratio["value"]) and ratio["low"] == 0
 
 
 def number(value: float) -> str:

@@ -60,6 +60,8 @@ def test_rows_without_a_drop_or_a_goal_are_shown_too():
         rows = [_row("noisy 1.5", helper, [drops, 0], [0, 0]) for helper in (helping.ALONE, helping.CONTROLLER)]
         page = figure8_page.page({"rows": {"train": rows}, "listings": {}})
         assert page.count("<tr>") == 3
+        assert ("not known how many times as long (no drop on either side)" in page) == (drops == 0)
+        assert "not known how many times as many goals (no goal on either side)" in page and "∞ times" not in page
 
 
 def test_survival_by_hand():

@@ -1,8 +1,10 @@
 import html.parser
+import json
 
 import numpy as np
 from evaluation_records import record
 
+from dexgen_jax import run_log
 from dexgen_jax.evaluation import assist, report
 from dexgen_jax.viz import plots
 
@@ -87,6 +89,14 @@ def test_no_drop_at_all_is_a_bound_and_not_a_number(tmp_path):
     line = report.headline("slow 1", assist.compare(rows))
     assert "<b>more than 108 s</b>" in line and "at least 0.916 times" in line  # 400 s / 3.689; 5 of 5 drops
     assert "no drop <small>≥ 108</small>" in _page(tmp_path)  # the still hand's row
+
+
+def test_nothing_over_nothing_is_not_known():
+    rows = [_row("slow 1", None, 0, goals=0), _row("slow 1", 0.03, 0, goals=0)]
+    for compared in (assist.compare(rows), json.loads(run_log.to_json(assist.compare(rows)))):
+        line = report.headline("slow 1", compared)
+        assert "alone: how many times as long is not known, with no drop on either side. It reaches" in line
+        assert "instead of 0: how many times as many is not known, with no goal on either side." in line
 
 
 def test_the_table_marks_the_best_row_and_shows_every_row(tmp_path):
