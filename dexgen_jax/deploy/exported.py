@@ -177,7 +177,7 @@ def _floats(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
     """As `controller/numbers.py`, which this file does without: float32 of `shape`, whatever the numbers are."""
     array = np.ma.asarray(value) if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
     if array.dtype == object and all(map(_is_number, array.flat)):
-        array = array.astype(np.float64)
+        array = np.array([_float(item) for item in array.flat], np.float64).reshape(array.shape)
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
         raise ValueError(f"{name} must hold numbers, got {array.dtype.name}")
     if array.shape != shape:
@@ -189,6 +189,13 @@ def _floats(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
 
 def _is_number(item: Any) -> bool:
     return isinstance(item, int | float | np.number) and not isinstance(item, bool)
+
+
+def _float(item: Any) -> float:
+    try:
+        return float(item)
+    except OverflowError:  # an int of Python's own has no largest
+        return np.inf if item > 0 else -np.inf
 
 
 def _flag(value: Any, name: str) -> np.bool_:

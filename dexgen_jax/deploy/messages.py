@@ -30,10 +30,10 @@ class Refused(ValueError):
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Packs a map of plain values and arrays. Raises ValueError for anything else, for instance complex numbers."""
+    """Packs a map of plain values and arrays. Raises ValueError for anything else, as complex numbers or 70-bit ints."""
     try:
         return msgpack.packb(message, default=lambda array: np.asarray(array).tolist())
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:
         raise ValueError(f"only numbers, text, flags and lists of them can be sent: {error}") from error
 
 

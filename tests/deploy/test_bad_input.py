@@ -54,6 +54,7 @@ JUDGED = {
     "strength NaN": ({"strength": np.nan}, REFUSED),
     "strength negative": ({"strength": -1.0}, REFUSED),
     "strength beyond 32 bits": ({"strength": 1e300}, 0),
+    "strength an int of 70 bits": ({"strength": 2**70}, 0),
     "reading late": ({"age": 0.2}, LATE),
     "age NaN": ({"age": np.nan}, LATE),
     "age infinite": ({"age": np.inf}, LATE),
@@ -227,6 +228,17 @@ def test_wrong_numbers_are_judged_by_the_tick_wherever_they_come_in(case, entrie
             np.testing.assert_array_equal(action, TARGET if instead.get("command", WISH) is None else WISH, name)
         after, events = entry.act(GOOD)  # as if nothing had been
         assert np.isfinite(after).all() and not (events or 0) & ~CUT, f"{name}: {events}"
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_int_that_no_float_holds_is_infinite(sign, entries):
+    for name in ("in process", "file", "remote"):
+        entry, heard = entries[name], []
+        for value in (sign * 10**400, sign * np.inf):
+            entry.reset()
+            heard.append([entry.act(GOOD | {"strength": value})[1], entry.act(GOOD | {"age": value})[1]])
+            heard[-1].append(entry.act(GOOD | {"q": [value, *MIDDLE[1:].tolist()]})[1])
+        assert heard[0] == heard[1] and heard[0][1] == LATE and heard[0][2] == BAD_READING, name
 
 
 @pytest.mark.parametrize("case", FAULTS)
