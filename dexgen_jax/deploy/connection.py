@@ -70,8 +70,12 @@ class Connection:
         latest = time.monotonic() + self.timeout_s if latest is None else latest
         with self._one_at_a_time(latest):
             self._number += 1
+            question = messages.encode({**self._hello, "id": self._number, "ask": ask, **fields})
             self._wait(zmq.POLLOUT, latest)
-            self._socket.send(messages.encode({**self._hello, "id": self._number, "ask": ask, **fields}))
+            try:
+                self._socket.send(question, zmq.NOBLOCK)
+            except zmq.Again:  # the connection broke between the look and the sending
+                raise TimeoutError(f"{self.address} went away: is the server running?") from None
             while True:
                 self._wait(zmq.POLLIN, latest)
                 reply = messages.decode(self._socket.recv())
@@ -85,7 +89,7 @@ class Connection:
 
     @contextlib.contextmanager
     def _one_at_a_time(self, latest: float) -> Iterator[None]:
-        """ZeroMQ's sockets serve one thread at a time, and only the process that made them."""
+        """ZeroMQ's sockets serve one thread at a time, only the process that made them, and only until they close."""
         if os.getpid() != self._process:
             raise RuntimeError(
                 f"this client was made by process {self._process}, and this is {os.getpid()}, forked from it: "
@@ -94,6 +98,8 @@ class Connection:
         if not self._asking.acquire(timeout=max(latest - time.monotonic(), 0)):
             raise TimeoutError(f"another thread waits for {self.address}, and did so for {self.timeout_s:g} s")
         try:
+            if self._socket.closed:
+                raise RuntimeError(f"this client of {self.address} is closed: make another {type(self).__name__}")
             yield
         finally:
             self._asking.release()

@@ -90,8 +90,8 @@ def run(
     """Drives `robot` for `ticks` periods (skipped ones count) or until `stop()`, and returns the account.
 
     `target` (n,) [rad] is in force at the start. A tick without a sound reading within `patience` periods of its due
-    time, or without a sound decision, sets the last target again; `decide` may raise TimeoutError, and
-    ConnectionResetError if whoever decides has forgotten the hand and now knows it again, see `Client.act`.
+    time, or without a sound decision before its deadline, sets the last target again; `decide` may raise TimeoutError,
+    and ConnectionResetError if whoever decides has forgotten the hand and now knows it again, see `Client.act`.
     """
     if not 0 < rate_hz <= 1000:
         raise ValueError(f"the loop's rate must be above 0 and at most 1000 Hz, got {rate_hz}")
@@ -101,7 +101,7 @@ def run(
         due = start + number * period
         clock.sleep_until(due)
         account.wake.add(clock.now() - due)
-        decision = _decide(robot, decide, target, due + patience * period, clock)
+        decision = _decide(robot, decide, target, due + patience * period, due + period, clock)
         if isinstance(decision, str):
             account.held[decision] += 1
         else:
@@ -117,8 +117,10 @@ def run(
     return account
 
 
-def _decide(robot: Robot, decide: Decide, target: np.ndarray, latest: float, clock: Clock) -> np.ndarray | str:
-    """Returns new targets, or the reason to hold the old ones."""
+def _decide(
+    robot: Robot, decide: Decide, target: np.ndarray, latest: float, deadline: float, clock: Clock
+) -> np.ndarray | str:
+    """Returns new targets, or the reason to hold the old ones: `latest` is for the reading, `deadline` for the rest."""
     q = robot.read_joints()
     if q is None:
         return NO_READING
@@ -132,6 +134,8 @@ def _decide(robot: Robot, decide: Decide, target: np.ndarray, latest: float, clo
         return NO_DECISION
     except ConnectionResetError:
         return FORGOTTEN
+    if clock.now() > deadline:  # of a hand that is elsewhere by now
+        return NO_DECISION
     # The last look before the motors, whoever decided.
     if not _sound(decision, target):
         return BAD_DECISION

@@ -69,9 +69,9 @@ class Stream(Listener):
 
         Raises TimeoutError while there is no calibration, or the device's last word is none to follow.
         """
-        if self._calibration is None:
-            raise TimeoutError("the device is not calibrated yet")
         with self._lock:
+            if self._calibration is None:
+                raise TimeoutError("the device is not calibrated yet")
             if self._why:
                 raise TimeoutError(self._why)
             if self._clock() - self._when > self._max_age:

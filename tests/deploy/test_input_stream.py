@@ -54,6 +54,22 @@ def test_what_is_said_is_followed_in_the_hands_own_measure(stream):
         stream.command()
 
 
+def test_a_calibration_that_is_taken_away_meanwhile_holds_the_hand(stream, monkeypatch):
+    class Meanwhile:
+        """Another thread had the lock just before, and took the calibration away."""
+
+        def __enter__(self):
+            stream._calibration = None
+
+        def __exit__(self, *_):
+            pass
+
+    say(stream)
+    monkeypatch.setattr(stream, "_lock", Meanwhile())
+    with pytest.raises(TimeoutError, match="the device is not calibrated yet"):
+        stream.command()
+
+
 @pytest.mark.parametrize(
     "tips, age, event, why",
     [

@@ -136,6 +136,15 @@ def test_without_a_sound_decision_the_last_target_is_held(decision, reason):
     assert account.summary()["held"] == {reason: 2}
 
 
+def test_a_decision_that_comes_after_the_deadline_is_held_and_counted():
+    # 10 Hz. Tick 0 decides in 350 ms, which is of a hand of 350 ms ago; tick 4, at 0.4 s, goes on.
+    clock = FakeClock()
+    robot = FakeRobot(clock)
+    account = run(clock, robot, deciding(clock, [0.35, 0.01]), ticks=5)
+    np.testing.assert_array_equal(robot.set, [START, START + 1])
+    assert account.summary()["held"] == {loop.NO_DECISION: 1} and (account.missed, account.skipped) == (1, 3)
+
+
 def test_it_stops_when_it_is_told_to():
     clock = FakeClock()
     robot = FakeRobot(clock)

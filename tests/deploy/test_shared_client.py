@@ -55,6 +55,23 @@ def test_a_forked_process_is_told_to_make_its_own(serve):
         client.act(MIDDLE, MIDDLE)  # the parent's connection is unharmed
 
 
+def test_a_closed_client_says_so(serve):
+    client = Client(serve().address)
+    client.reset(MIDDLE)
+    client.close()
+    client.close()
+    with pytest.raises(RuntimeError, match="this client of tcp://.* is closed: make another Client"):
+        client.act(MIDDLE, MIDDLE)
+
+
+def test_a_server_that_goes_between_the_look_and_the_sending_costs_no_wait(monkeypatch):
+    with Client("tcp://127.0.0.1:9", timeout_s=5.0) as client:
+        with monkeypatch.context() as patch, pytest.raises(TimeoutError, match="went away: is the server running"):
+            patch.setattr(client, "_wait", lambda event, latest: None)  # it was there a moment ago
+            client.describe()
+        client.timeout_s = 0.05
+
+
 def test_an_interrupted_question_leaves_the_client_usable(serve, monkeypatch):
     def interrupt(event, latest):
         if event == zmq.POLLIN:  # the question is under way
