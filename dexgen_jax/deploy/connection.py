@@ -82,9 +82,10 @@ class Connection:
                 if reply.get("id") == self._number:  # and not the answer to a question that was given up
                     break
         if not reply.get("ok"):
-            error, reason = f"the server at {self.address} refuses: {reply.get('error')}", reply.get("reason", "")
-            # A fault of whoever answers is no fault of the question: to a loop it is an answer that did not come.
-            raise TimeoutError(error) if reason == messages.FAILED else messages.Refused(error, reason)
+            error, reason = reply.get("error"), reply.get("reason", "")
+            if reason == messages.FAILED:  # no fault of the question: to a loop it is an answer that did not come
+                raise TimeoutError(f"no answer from {self.address}: {error}")
+            raise messages.Refused(f"the server at {self.address} refuses: {error}", reason)
         return reply
 
     @contextlib.contextmanager

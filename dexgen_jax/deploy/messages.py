@@ -30,7 +30,7 @@ class Refused(ValueError):
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Packs a map of plain values and arrays. Raises ValueError for anything else, as complex numbers or 70-bit ints."""
+    """Packs a map of plain values and arrays. Raises ValueError for anything else, as complex numbers, 70-bit ints."""
     try:
         return msgpack.packb(message, default=lambda array: np.asarray(array).tolist())
     except (TypeError, OverflowError) as error:

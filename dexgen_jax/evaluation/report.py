@@ -77,8 +77,8 @@ def headline(name: str, comparison: dict[str, Any]) -> str:
     alone, helped = comparison["alone"], comparison["helped"]
     return (
         f"The <b>{text(name)}</b> operator holds an object for <b>{_hold(helped['hold_time'])}</b> per drop with "
-        f"help, {_hold(alone['hold_time'])} alone: {_ratio(comparison['hold_time_ratio'], 'as long', 'drop')}. It reaches "
-        f"<b>{number(helped['goals_per_minute']['value'])}</b> goals a minute instead of "
+        f"help, {_hold(alone['hold_time'])} alone: {_ratio(comparison['hold_time_ratio'], 'as long', 'drop')}. It "
+        f"reaches <b>{number(helped['goals_per_minute']['value'])}</b> goals a minute instead of "
         f"{number(alone['goals_per_minute']['value'])}: {_ratio(comparison['goals_ratio'], 'as many', 'goal')}."
     )
 
