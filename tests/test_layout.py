@@ -16,7 +16,7 @@ LEAVES = {
     "run_log": {"atomic_write", "to_json"},
     "checkpoints": {"save_weights", "load_weights"},
     "pretrained": {"find", "path"},
-    "defaults": {"override", "nearest", "fill"},
+    "defaults": {"override", "require", "nearest", "fill"},
 }
 # Modules that may touch files, the clock and the screen: package/module, or a whole package or leaf.
 HOST = (
