@@ -36,7 +36,11 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     objects: list[str] = []
     for task in config.tasks:
         env, act, stage = load_task(task, config)
-        records.append(recorder(env, act, behaviour, layout, MODES.index(registry.MODES[task]), len(objects)))
+        if (label := registry.MODES[task]) not in MODES:
+            raise ValueError(
+                f"the task {task!r} is recorded as {label!r}, and controllers know {', '.join(MODES)}: add it"
+            )
+        records.append(recorder(env, act, behaviour, layout, MODES.index(label), len(objects)))
         objects += catalog.names(stage.objects)  # each task's own, one after the other
         envs[task] = stage.env.to_dict()
     attributes = {

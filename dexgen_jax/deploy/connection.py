@@ -14,9 +14,12 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, Self
 
-import zmq
+try:
+    import zmq
 
-from dexgen_jax.deploy import messages
+    from dexgen_jax.deploy import messages
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("a client needs pyzmq and msgpack: pip install 'dexgen_jax[deploy]'") from error
 
 
 class Connection:

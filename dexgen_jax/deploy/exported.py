@@ -109,7 +109,11 @@ class Exported:
             zero = np.zeros((count, 3), np.float32)
             return {"offsets": zero, "weight": zero[:, 0], "target": target}
         if kind not in self._commands:
-            raise ValueError(f"this controller was loaded for commands of {', '.join(self._commands)}, got {kind!r}")
+            loaded = (*self._commands, kind)
+            raise ValueError(
+                f"this controller was loaded for commands of {', '.join(self._commands)}, got {kind!r}: make it with "
+                f"Exported(path, kinds={loaded})"
+            )
         shape = tuple(self.contract["commands"][kind]["shape"])
         return self._commands[kind](target, _floats(command, shape, f"a command of {kind}"))
 

@@ -10,9 +10,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import zmq
+try:
+    import zmq
 
-from dexgen_jax.deploy import messages
+    from dexgen_jax.deploy import messages
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("the server needs pyzmq and msgpack: pip install 'dexgen_jax[deploy]'") from error
 from dexgen_jax.deploy.address import require_token
 from dexgen_jax.deploy.latency import Latencies
 

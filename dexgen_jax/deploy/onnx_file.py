@@ -11,9 +11,13 @@ from typing import Any
 
 import jax
 import numpy as np
-import onnx
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
-from onnx import helper
+
+try:
+    import onnx
+    from onnx import helper
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("an ONNX file needs onnx: pip install 'dexgen_jax[onnx]'") from error
 
 from dexgen_jax.controller.controller import Controller
 from dexgen_jax.controller.fields import Field

@@ -4,18 +4,16 @@ The reader's robot and operator stand still; the loop ends after three ticks; th
 block that opens the file without this package runs in a process of its own, in test_export.py.
 """
 
-import copy
 import functools
 import shutil
 import threading
 
 import numpy as np
-import onnxruntime
 import pytest
 from snippets import ROOT, python_blocks
 from test_loop import FakeClock
 
-from dexgen_jax.deploy import client, contract, exported, loop
+from dexgen_jax.deploy import client, contract, exported, loop, onnx_file
 from dexgen_jax.deploy.server import Server
 
 
@@ -24,7 +22,7 @@ def address(controller):
     """A server of the small controller."""
     q = np.asarray(controller.model.hand.prior.joint_mean)
     controller.reset(q)
-    server = Server(contract.describe(controller), lambda: copy.copy(controller), "tcp://127.0.0.1:*")
+    server = Server(contract.describe(controller), controller.twin, "tcp://127.0.0.1:*")
     over = threading.Event()
     thread = threading.Thread(target=server.serve, args=(over.is_set,))
     thread.start()
@@ -41,6 +39,7 @@ def folder(controller, file, graph, tmp_path, monkeypatch):
     shutil.copy(file, tmp_path / "controller.zip")
     shutil.copy(exported.__file__, tmp_path / "exported.py")
     shutil.copy(graph, tmp_path / "controller.onnx")
+    onnx_file.write_joint_command(controller, tmp_path / "command_joints.onnx")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
@@ -51,9 +50,7 @@ def test_the_page_runs_from_top_to_bottom(folder, address, controller, monkeypat
     connect = client.Client
     monkeypatch.setattr(client, "Client", lambda asked, timeout_s: connect(address, timeout_s=120))
     q = np.float32(controller.model.hand.prior.joint_mean)
-    tick = onnxruntime.InferenceSession(folder / "controller.onnx")
-    command = {i.name: np.zeros(i.shape, np.float32) for i in tick.get_inputs() if i.name.startswith("command")}
-    known = {"operator": lambda: q, "q": q, "target": q, "wanted": q + 0.05, "command": command}
+    known = {"operator": lambda: q, "q": q, "target": q, "wanted": q + np.float32(0.05)}
     known["rng"] = np.random.default_rng(0)
     ran = 0
     for number, block in enumerate(python_blocks(ROOT / "docs" / "deploy.md")):
@@ -62,6 +59,6 @@ def test_the_page_runs_from_top_to_bottom(folder, address, controller, monkeypat
         exec(compile(block, f"docs/deploy.md, snippet {number}", "exec"), known)
         ran += 1
         if "class MyHand" in block:
-            known["MyHand"].read_joints = lambda self: q  # the reader's driver
+            known["MyHand"].read_joints = known["MyHand"].targets = lambda self: q  # the reader's driver
         assert np.shape(known["target"]) == q.shape and np.isfinite(known["target"]).all()
     assert ran >= 5 and "'ticks': 3" in capsys.readouterr().out

@@ -181,10 +181,13 @@ class Hand:
     def read_joints(self):
         return self.q
 
+    def targets(self):
+        return self.q
+
     def set_targets(self, target):
         self.q = target
 
-    def reset(self, q):
+    def reset(self, q, target=None):
         pass
 
     def act(self, q, target, command, kind):
