@@ -10,6 +10,8 @@ from collections.abc import Callable
 import mujoco
 import numpy as np
 
+_PALM = 1  # number of its body in a compiled model, the world's being 0
+
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
@@ -78,7 +80,8 @@ def describe(
 
     The spec must hold limited hinges at their bodies' origins, with ref 0, one position actuator per hinge, in joint
     order and with its joint's name, sites `<finger>_tip` and `<finger>_pip` for each finger, touch sensors, and no
-    other collision shapes than capsules and spheres. Raises ValueError naming what is missing or different.
+    other collision shapes than capsules and spheres. The palm has no joint, and nothing that collides stands outside of
+    it on the world's body. Raises ValueError naming what is missing or different.
     """
     model = spec().compile()
     joints = tuple(model.joint(i).name for i in range(model.njnt))
@@ -88,6 +91,10 @@ def describe(
             raise ValueError(
                 f"hand {name!r}: joint {joint!r} must be a hinge with limits at its body's origin, and with ref 0"
             )
+        if model.jnt_bodyid[i] == _PALM:
+            raise ValueError(
+                f"hand {name!r}: joint {joint!r} moves the palm, but the palm is held still: put the wrist into gravity"
+            )
     actuators = tuple(model.actuator(i).name for i in range(model.nu))
     if actuators != joints:
         raise ValueError(f"hand {name!r}: actuators {actuators} must carry the joints' names in order: {joints}")
@@ -95,30 +102,48 @@ def describe(
         gain, bias = model.actuator_gainprm[i, 0], model.actuator_biasprm[i]
         drives = model.actuator_trntype[i] == mujoco.mjtTrn.mjTRN_JOINT and model.actuator_trnid[i, 0] == i
         servo = gain > 0 and bias[1] == -gain and bias[0] == 0 and model.actuator_gear[i, 0] == 1
-        if not (drives and servo and model.actuator_forcelimited[i]):
+        weakest, strongest = model.actuator_forcerange[i]
+        if not (drives and servo and model.actuator_forcelimited[i] and weakest == -strongest):
             raise ValueError(
                 f"hand {name!r}: actuator {joint!r} must drive the joint of its name as a position servo (gear 1, bias "
-                "-gain) with a force range"
+                "-gain) with a force range that is the same both ways"
             )
     keypoints = tuple(f"{f}_tip" for f in fingers) + tuple(f"{f}_pip" for f in fingers)
     sites = [model.site(i).name for i in range(model.nsite)]
     missing = [k for k in keypoints if k not in sites]
     if missing:
         raise ValueError(f"hand {name!r}: no site named {missing}; it has {sites}")
+    chain = _chain(model, keypoints)
+    _check_prior(name, prior, len(joints))
     return Hand(
         name=name, spec=spec, joint_names=joints,
         lower=model.jnt_range[:, 0].copy(), upper=model.jnt_range[:, 1].copy(),
         keypoint_names=keypoints, num_tips=len(fingers), tip_radius=tip_radius,
         touch_names=tuple(model.sensor(i).name for i in range(model.nsensor)),
         kp=model.actuator_gainprm[:, 0].copy(), kd=-model.actuator_biasprm[:, 2],
-        torque_limit=model.actuator_forcerange[:, 1].copy(), chain=_chain(model, keypoints), prior=prior,
+        torque_limit=model.actuator_forcerange[:, 1].copy(), chain=chain, prior=prior,
     )  # fmt: skip
+
+
+def _check_prior(name: str, prior: GraspPrior, joints: int) -> None:
+    """Raises ValueError for a prior of another hand's shape, with NaN, or that closes nothing."""
+    allowed = {"joint_mean": [(joints,)], "joint_std": [(), (joints,)], "closing": [(joints,)]}
+    for field, shapes in allowed.items():
+        value = np.asarray(getattr(prior, field), float)
+        if value.shape not in shapes or not np.all(np.isfinite(value)):
+            raise ValueError(
+                f"hand {name!r}: prior.{field} is {value.tolist()} of shape {value.shape}: it must be finite and of shape "
+                f"{' or '.join(map(str, shapes))}, one number for each joint"
+            )
+    if not np.any(prior.closing):
+        raise ValueError(
+            f"hand {name!r}: prior.closing is 0 for all {joints} joints: say which of them close the hand, and how fast"
+        )
 
 
 def _chain(model: mujoco.MjModel, keypoints: tuple[str, ...]) -> Chain:
     """Reads the tree off a compiled model; MuJoCo's world body is left out and the palm must stand at its origin."""
-    palm = 1
-    if np.any(model.body_pos[palm]) or not np.allclose(model.body_quat[palm], [1, 0, 0, 0]):
+    if np.any(model.body_pos[_PALM]) or not np.allclose(model.body_quat[_PALM], [1, 0, 0, 0]):
         raise ValueError("the palm must stand at the origin of the world: poses are reported in the palm frame")
     parent = np.maximum(model.body_parentid[1:] - 1, 0)
     axis, joint = np.zeros((model.nbody - 1, 3)), np.zeros(model.nbody - 1, int)
@@ -149,6 +174,8 @@ def _capsules(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
             f"geom {model.geom(geom).name!r} is neither a capsule nor a sphere: not every engine collides it with "
             "every primitive an object is made of"
         )
+    for geom in geoms[model.geom_bodyid[geoms] == 0]:
+        raise ValueError(f"geom {model.geom(geom).name!r} is fixed to the world and collides: put it on the palm")
     ends = np.zeros((len(geoms), 2, 3))
     for row, geom in zip(ends, geoms, strict=True):
         axis = np.zeros(3)

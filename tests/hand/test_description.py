@@ -1,3 +1,5 @@
+import dataclasses
+
 import mujoco
 import numpy as np
 import pytest
@@ -75,9 +77,10 @@ def test_a_joint_of_another_kind_is_named(change):
         lambda actuator: setattr(actuator, "gear", (2, 0, 0, 0, 0, 0)),
         lambda actuator: setattr(actuator, "biasprm", np.zeros(10)),
         lambda actuator: setattr(actuator, "forcelimited", 0),
+        lambda actuator: setattr(actuator, "forcerange", (-0.2, 0.6)),
         lambda actuator: setattr(actuator, "target", "b_lower"),
     ],
-    ids=["gear", "no servo", "no limit", "another joint"],
+    ids=["gear", "no servo", "no limit", "one-sided limit", "another joint"],
 )
 def test_an_actuator_of_another_kind_is_named(change):
     with pytest.raises(ValueError, match="actuator 'a_upper' must drive the joint of its name as a position servo"):
@@ -108,6 +111,40 @@ def test_a_collision_shape_that_not_every_engine_knows_is_named():
 
     with pytest.raises(ValueError, match="geom 'c_upper' is neither a capsule nor a sphere"):
         _describe(square)
+
+
+def test_a_joint_that_moves_the_palm_is_named():
+    def unhold(spec):
+        hinge = spec.joint("a_lower")
+        spec.delete(hinge)
+        spec.body("palm").add_joint(name="a_lower", axis=(1, 0, 0), range=(-1, 1))
+
+    with pytest.raises(ValueError, match="'a_lower' moves the palm, but the palm is held still: put the wrist into"):
+        _describe(unhold)
+
+
+def test_a_shape_on_the_world_is_named():
+    def stand(spec):
+        spec.worldbody.add_geom(name="post", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=(0.02, 0, 0))
+
+    with pytest.raises(ValueError, match="geom 'post' is fixed to the world and collides: put it on the palm"):
+        _describe(stand)
+
+
+@pytest.mark.parametrize(
+    "field, value, words",
+    [
+        ("closing", np.zeros(6), "prior.closing is 0 for all 6 joints: say which of them close the hand"),
+        ("closing", np.full(6, np.nan), "prior.closing is .nan, .* must be finite and of shape .6,., one number for"),
+        ("closing", np.ones(16), "prior.closing is .* of shape .16,.: it must be finite and of shape .6,."),
+        ("joint_mean", np.zeros((6, 1)), "prior.joint_mean is .* of shape .6, 1.: it must be finite and of shape .6,."),
+        ("joint_std", np.ones(3), r"prior.joint_std is .* must be finite and of shape \(\) or \(6,\)"),
+    ],
+)
+def test_a_prior_that_is_not_the_hands_says_what_it_must_be(field, value, words):
+    prior = dataclasses.replace(three_finger.load().prior, **{field: value})
+    with pytest.raises(ValueError, match=f"hand 'made_up': {words}"):
+        describe("made_up", three_finger.build_spec, three_finger.FINGERS, three_finger.RADIUS, prior)
 
 
 def test_a_palm_away_from_the_origin_is_refused():
