@@ -16,6 +16,7 @@ SUFFIX = "_left"  # of the name of a hand that is another one's image
 POINT = np.array([1, -1, 1], np.float32)  # factors of a point, a direction, a velocity, a force
 TURN = np.array([-1, 1, -1], np.float32)  # of an axis, a rotation vector, an angular velocity
 QUAT = np.array([1, -1, 1, -1], np.float32)  # of a rotation w x y z
+_INERTIA = np.array([1, 1, 1, -1, 1, -1], np.float32)  # of moments and products of inertia xx, yy, zz, xy, xz, yz
 POSE = np.concatenate([POINT, QUAT])  # of a position and a rotation
 
 
@@ -43,8 +44,11 @@ def reflected_spec(spec: mujoco.MjSpec) -> mujoco.MjSpec:
     """Reflects all places in a spec, and returns it. Raises ValueError for a turn that is not given as a quaternion."""
     for body in spec.bodies[1:]:
         _reflect_place(body)
-        if body.explicitinertial:
-            body.ipos, body.iquat = reflect(body.ipos, POINT), reflect(body.iquat, QUAT)
+        _require_quat(body.ialt, f"the inertia of body {body.name!r}")
+        body.ipos, body.iquat = reflect(body.ipos, POINT), reflect(body.iquat, QUAT)
+        body.fullinertia = reflect(body.fullinertia, _INERTIA)
+    for frame in spec.frames:
+        _reflect_place(frame)
     for thing in (*spec.geoms, *spec.sites):
         _reflect_place(thing)
         thing.fromto = reflect(thing.fromto, np.tile(POINT, 2))
@@ -53,7 +57,11 @@ def reflected_spec(spec: mujoco.MjSpec) -> mujoco.MjSpec:
     return spec
 
 
-def _reflect_place(thing: mujoco.MjsBody | mujoco.MjsGeom | mujoco.MjsSite) -> None:
-    if thing.alt.type != mujoco.mjtOrientation.mjORIENTATION_QUAT:
-        raise ValueError(f"{thing.name!r} is turned by something else than a quaternion: give one, to reflect it")
+def _reflect_place(thing: mujoco.MjsBody | mujoco.MjsFrame | mujoco.MjsGeom | mujoco.MjsSite) -> None:
+    _require_quat(thing.alt, f"{type(thing).__name__.removeprefix('Mjs').lower()} {thing.name!r}")
     thing.pos, thing.quat = reflect(thing.pos, POINT), reflect(thing.quat, QUAT)
+
+
+def _require_quat(turn: mujoco.MjsOrientation, what: str) -> None:
+    if turn.type != mujoco.mjtOrientation.mjORIENTATION_QUAT:
+        raise ValueError(f"{what} is turned by something else than a quaternion: give one, to reflect it")

@@ -61,8 +61,45 @@ def test_a_turn_that_is_no_quaternion_is_named():
         spec.body("b_upper").alt.type = mujoco.mjtOrientation.mjORIENTATION_EULER
         return spec
 
-    with pytest.raises(ValueError, match="'b_upper' is turned by something else than a quaternion: give one"):
+    with pytest.raises(ValueError, match="body 'b_upper' is turned by something else than a quaternion: give one"):
         mirror.reflected_spec(tilt())
+
+
+def test_frames_and_products_of_inertia_are_reflected_too():
+    text = """<mujoco><compiler angle="radian"/><worldbody><frame pos="0.1 0.2 0.3" quat="0.9 0.3 0.2 0.1">
+      <frame pos="0 0.05 0"><body pos="0.01 0.02 0.03" quat="0.8 0 0.5 0.2">
+        <inertial pos="0.004 0.005 0.006" mass="0.2" fullinertia="3e-4 2e-4 4e-4 3e-5 -2e-5 5e-5"/>
+        <joint axis="0.2 0.5 0.7"/><frame pos="0 0.03 0.01"><geom size="0.01"/></frame></body></frame>
+      </frame></worldbody></mujoco>"""
+    specs = mujoco.MjSpec.from_string(text), mirror.reflected_spec(mujoco.MjSpec.from_string(text))
+    seen = []
+    for spec in specs:
+        model = spec.compile()
+        data = mujoco.MjData(model)
+        data.qpos[0], data.qvel[0] = 0.7, 0.3
+        mujoco.mj_forward(model, data)
+        frame = data.ximat[1].reshape(3, 3)
+        inertia = frame @ np.diag(model.body_inertia[1]) @ frame.T
+        seen.append((data.xpos[1], data.xipos[1], data.geom_xpos[0], inertia))
+    *places, inertia = zip(*seen, strict=True)
+    for right, left in places:
+        np.testing.assert_allclose(left, right * mirror.POINT, atol=1e-9)
+    np.testing.assert_allclose(inertia[1], np.outer(mirror.POINT, mirror.POINT) * inertia[0], atol=1e-12)
+
+
+def test_an_inertia_that_is_turned_by_no_quaternion_is_named():
+    spec = three_finger.build_spec()
+    spec.body("b_upper").ialt.euler = (0.1, 0, 0)
+    spec.body("b_upper").ialt.type = mujoco.mjtOrientation.mjORIENTATION_EULER
+    with pytest.raises(ValueError, match="the inertia of body 'b_upper' is turned by something else than a quaternion"):
+        mirror.reflected_spec(spec)
+
+
+def test_a_frame_that_is_turned_by_no_quaternion_is_named():
+    spec = mujoco.MjSpec.from_string("""<mujoco><worldbody><frame name="mount" euler="0 0 30"><body/></frame>
+      </worldbody></mujoco>""")
+    with pytest.raises(ValueError, match="frame 'mount' is turned by something else than a quaternion: give one"):
+        mirror.reflected_spec(spec)
 
 
 def test_grasps_of_the_right_hand_are_the_lefts_reflected():
