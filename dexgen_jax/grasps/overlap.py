@@ -4,6 +4,8 @@ A link inside the object holds it without grasping it, so depth is checked; what
 hand from one of the fingertips.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,8 @@ from dexgen_jax.hand.description import Hand
 from dexgen_jax.objects.distance import signed_distance
 from dexgen_jax.objects.shapes import ObjectParams
 
-_SAMPLES = 9  # points along a capsule's axis; the links are at most 54 mm long, so they lie at most 7 mm apart
+_APART = 7e-3  # m, at most, between the samples along a capsule's axis
+_SAMPLES = 9  # at least, along every axis
 _NEAR = 5e-4  # m of air that still counts as touching: an edge between two samples looks that much further away
 
 
@@ -24,12 +27,19 @@ def depths(hand: Hand, q: jax.Array, params: ObjectParams, object_pose: jax.Arra
     spacing of the samples, and where a capsule lies flat on a face, not at all.
     """
     start, end = jnp.moveaxis(kinematics.capsule_ends(hand, q), 1, 0)
-    share = jnp.linspace(0.0, 1.0, _SAMPLES)[:, None, None]
+    samples = _count_samples(hand)
+    share = jnp.linspace(0.0, 1.0, samples)[:, None, None]
     points = start[None] + share * (end - start)[None]
     away = rotation.conjugate(object_pose[3:])
     local = rotation.rotate(away[None], points.reshape(-1, 3) - object_pose[None, :3])
-    distance = signed_distance(params, local).reshape(_SAMPLES, -1)
+    distance = signed_distance(params, local).reshape(samples, -1)
     return jnp.asarray(hand.chain.capsule_radius, q.dtype) - jnp.min(distance, axis=0)
+
+
+def _count_samples(hand: Hand) -> int:
+    """Samples along every capsule's axis, so that those of the longest lie near enough."""
+    longest = np.linalg.norm(np.diff(hand.chain.capsule_ends, axis=1), axis=-1).max()
+    return max(_SAMPLES, 1 + math.ceil(longest / _APART - 1e-6))  # less what rounding adds
 
 
 def depth(hand: Hand, q: jax.Array, params: ObjectParams, object_pose: jax.Array) -> jax.Array:

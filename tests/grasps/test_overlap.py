@@ -1,10 +1,12 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 
 from dexgen_jax.grasps import overlap
-from dexgen_jax.hand import allegro
+from dexgen_jax.hand import allegro, leap
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics import scene as scenes
 from dexgen_jax.physics import world as worlds
@@ -44,6 +46,21 @@ def test_a_link_through_the_middle_of_a_box_is_as_deep_as_half_the_box():
     q = jnp.clip(jnp.zeros(HAND.num_joints), HAND.lower, HAND.upper)
     pose = jnp.array([0.0, 0.0, 0.045, 1.0, 0.0, 0.0, 0.0])
     np.testing.assert_allclose(depth_of(q, cube, pose), 0.0275 + 0.0116, atol=1e-3)
+
+
+def test_a_longer_link_has_more_samples():
+    # The longest axes are 54.2 mm (Allegro) and 70 mm (LEAP, across its palm).
+    assert overlap._count_samples(HAND) == 9 and overlap._count_samples(leap.load()) == 11
+    # A rod of 28 cm sinks 1 mm into a ball between two samples; 3.5 mm to either side it is 0.17 mm less.
+    rod = dataclasses.replace(
+        HAND.chain,
+        capsule_body=np.array([0]),
+        capsule_ends=np.array([[[0, 0, -0.14], [0, 0, 0.14]]]),
+        capsule_radius=np.array([0.01]),
+    )
+    hand, ball = dataclasses.replace(HAND, chain=rod), jax.tree.map(jnp.asarray, catalog.load("sphere_56"))
+    pose = jnp.array([0.028 + 0.01 - 0.001, 0.0, 0.0175, 1.0, 0.0, 0.0, 0.0])
+    np.testing.assert_allclose(overlap.depth(hand, jnp.zeros(16), ball, pose), 0.001 - 0.00017, atol=1e-5)
 
 
 def test_depth_does_not_depend_on_where_the_object_frame_points():
