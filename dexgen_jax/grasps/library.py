@@ -117,8 +117,14 @@ def load(folder: str | Path, object_name: str, hand_name: str) -> ObjectGrasps:
 def _encode(grasps: ObjectGrasps) -> dict[str, np.ndarray]:
     joints = {name: np.round(np.asarray(getattr(grasps, name), float) / _JOINT_STEP) for name in ("q", "target")}
     for name, steps in joints.items():
-        if not np.all(np.abs(steps) < 2**15):  # NaN too
-            raise ValueError(f"{name} of {grasps.object_name!r} reaches beyond 3.2767 rad or is not finite")
+        too_far = ~(np.abs(steps) < 2**15)  # NaN too
+        if np.any(too_far):
+            row, joint = np.argwhere(too_far)[0]
+            angle = steps[row, joint] * _JOINT_STEP
+            raise ValueError(
+                f"{name} of {grasps.object_name!r} is {angle:g} rad in row {row}, joint {joint}: a grasp "
+                "file holds finite angles within +-3.2767 rad, so give the hand narrower limits there"
+            )
     return {
         **{name: steps.astype(np.int16) for name, steps in joints.items()},
         "object_pose": np.asarray(grasps.object_pose, np.float32),

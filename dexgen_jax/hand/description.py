@@ -127,13 +127,13 @@ def describe(
 
 def _check_prior(name: str, prior: GraspPrior, joints: int) -> None:
     """Raises ValueError for a prior of another hand's shape, with NaN, or that closes nothing."""
-    allowed = {"joint_mean": [(joints,)], "joint_std": [(), (joints,)], "closing": [(joints,)]}
-    for field, shapes in allowed.items():
+    allowed: list[tuple[int, ...]] = [(joints,)]
+    for field, shapes in (("joint_mean", allowed), ("joint_std", [(), *allowed]), ("closing", allowed)):
         value = np.asarray(getattr(prior, field), float)
         if value.shape not in shapes or not np.all(np.isfinite(value)):
             raise ValueError(
-                f"hand {name!r}: prior.{field} is {value.tolist()} of shape {value.shape}: it must be finite and of shape "
-                f"{' or '.join(map(str, shapes))}, one number for each joint"
+                f"hand {name!r}: prior.{field} is {value.tolist()} of shape {value.shape}: it must be finite and of "
+                f"shape {' or '.join(map(str, shapes))}, one number for each joint"
             )
     if not np.any(prior.closing):
         raise ValueError(

@@ -30,21 +30,23 @@ def from_mjcf(
     it is not the body of its last joint but one, that of its middle joint. `out` and `along` say which axes of the palm
     point out of it and along the straight fingers, and `origin` (3,) [m] is where its frame here begins in it. Gains
     [N m/rad, N m s/rad] and torque limit [N m] replace those of the file. Without a `prior`, the search for grasps
-    begins where the joints that move a fingertip out of the palm are partly closed. Raises ValueError naming the joint
-    that cannot be taken, or what is missing.
+    begins where the joints that move a fingertip out of the palm are partly closed. Raises ValueError naming the
+    argument that cannot be meant, the joint that cannot be taken, or what is missing.
     """
+    name, pips = name or Path(path).stem, pips or {}
+    numbers = {"tip_radius": tip_radius, "kp": kp, "kd": kd, "torque_limit": torque_limit}
+    _check_arguments(name, fingers, pips, origin, numbers)
     try:
         model = mujoco.MjSpec.from_file(str(path)).compile()
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(f"hand file {path} cannot be read ({error}): name an MJCF file with its meshes") from error
-    name = name or Path(path).stem
     source = Source(name, model, body_named(model, palm, f"hand {name!r}: no body"))
     source.refuse_couplings()
     servos = [source.servo(joint, kp, kd, torque_limit) for joint in source.joints]
     frame = _frame(out, along), np.asarray(origin, float)
     shapes = {body: source.shapes(body) for body in source.bodies}
     tips = {finger: source.tip(at, shapes) for finger, at in fingers.items()}
-    middles = {finger: source.middle(body, (pips or {}).get(finger)) for finger, (body, _, _) in tips.items()}
+    middles = {finger: source.middle(body, pips.get(finger)) for finger, (body, _, _) in tips.items()}
     overlapping: list[tuple[str, str]] = []
 
     def build() -> mujoco.MjSpec:
@@ -58,7 +60,29 @@ def from_mjcf(
 
     overlapping += _overlapping(build().compile(), source)
     radius = tip_radius or float(np.mean([radius for _, _, radius in tips.values()]))
-    return describe(name, build, tuple(fingers), radius, prior or _prior(build().compile(), tuple(fingers)))
+    return describe(name, build, tuple(fingers), radius, prior or _prior(name, build().compile(), tuple(fingers)))
+
+
+def _check_arguments(
+    name: str,
+    fingers: Mapping[str, str],
+    pips: Mapping[str, str],
+    origin: Sequence[float],
+    numbers: Mapping[str, float],
+) -> None:
+    """Refuses what can be told from the arguments alone; a number that is 0 stands for the file's own."""
+    if not fingers:
+        raise ValueError(f"hand {name!r}: fingers is empty: give at least one finger, with the site or body at its tip")
+    for finger in pips.keys() - fingers.keys():
+        raise ValueError(f"hand {name!r}: pips names {finger!r}, which is none of the fingers {', '.join(fingers)}")
+    place = np.asarray(origin, float)
+    if place.shape != (3,) or not np.all(np.isfinite(place)):
+        raise ValueError(f"hand {name!r}: origin is {origin}: give three finite numbers, x y z in the palm [m]")
+    for what, value in numbers.items():
+        if not 0 <= value < np.inf:  # NaN too
+            raise ValueError(
+                f"hand {name!r}: {what} is {value}: give a finite number above 0, or leave it out to take the file's"
+            )
 
 
 def _frame(out: str, along: str) -> np.ndarray:
@@ -150,7 +174,7 @@ def _overlapping(model: mujoco.MjModel, source: Source) -> list[tuple[str, str]]
     return sorted({tuple(sorted(pair)) for pair in names})
 
 
-def _prior(model: mujoco.MjModel, fingers: tuple[str, ...]) -> GraspPrior:
+def _prior(name: str, model: mujoco.MjModel, fingers: tuple[str, ...]) -> GraspPrior:
     """Joints that move a fingertip out of the palm are partly closed; the object is between palm, tips and middles."""
     data, closing = mujoco.MjData(model), np.zeros(model.njnt)
     lower, upper = model.jnt_range.T
@@ -162,6 +186,10 @@ def _prior(model: mujoco.MjModel, fingers: tuple[str, ...]) -> GraspPrior:
         arm = np.linalg.norm(tip[None] - data.xanchor, axis=1)
         closing += np.where(np.abs(jacobian[0]) > 0.5 * arm, np.sign(jacobian[0]), 0.0) * np.any(jacobian, axis=0)
     closing = np.sign(closing)
+    if not np.any(closing):
+        raise ValueError(
+            f"hand {name!r}: no joint moves a fingertip out of the palm: say which axis is `out`, or give a prior"
+        )
     end = np.where(closing > 0, upper, np.where(closing < 0, lower, data.qpos))
     mean = data.qpos + _RELAXED * (end - data.qpos)
     data.qpos[:] = mean

@@ -24,6 +24,11 @@ class Source:
         self.bodies = sorted(below)
         self.joints = [j for j in range(model.njnt) if model.jnt_bodyid[j] in below - {palm}]
         self.joint_of = {int(model.jnt_bodyid[joint]): joint for joint in self.joints}
+        if any(model.body(body).name == "palm" for body in below - {palm}):
+            raise ValueError(
+                f"hand {name!r}: a body below {model.body(palm).name!r} is called 'palm', and so is that one itself "
+                "here: give the body another name in the file"
+            )
         for joint in self.joints:
             self._refuse_kind(joint)
 
@@ -94,10 +99,17 @@ class Source:
         if not kp and not (gain[0] > 0 and np.isclose(bias[1], -gain[0]) and model.actuator_gear[row, 0] == 1):
             self.refuse(joint, "has an actuator that is no position servo of gear 1: make it one, or give kp and kd")
         damping = -bias[2] + model.dof_damping[model.jnt_dofadr[joint]]
-        limit = model.actuator_forcerange[row, 1] * bool(model.actuator_forcelimited[row])
-        limit = limit or model.jnt_actfrcrange[joint, 1] * bool(model.jnt_actfrclimited[joint])
+        low, limit = model.actuator_forcerange[row] * bool(model.actuator_forcelimited[row])
+        if not limit:
+            low, limit = model.jnt_actfrcrange[joint] * bool(model.jnt_actfrclimited[joint])
         if not (torque_limit or limit):
             self.refuse(joint, "has no torque limit: give it a forcerange, or say torque_limit")
+        if not (torque_limit or np.isclose(low, -limit)):
+            self.refuse(
+                joint,
+                f"has torques from {low:g} to {limit:g} N m: give it a forcerange that is the same both ways, or say "
+                "torque_limit",
+            )
         return kp or float(gain[0]), kd or float(damping), torque_limit or float(limit)
 
     def shapes(self, body: int) -> list[capsules.Capsule]:
@@ -121,8 +133,16 @@ class Source:
         site = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, at)
         where = f"hand {self.name!r}: no site or body"
         body = int(model.site_bodyid[site]) if site >= 0 else body_named(model, at, where)
-        if body not in self.bodies or not shapes[body]:
-            raise ValueError(f"hand {self.name!r}: the fingertip {at!r} is not below the palm, or has no shape")
+        if body not in self.bodies[1:]:
+            raise ValueError(
+                f"hand {self.name!r}: the fingertip {at!r} is not below the palm: name one of {self._below()}, or a "
+                "site there"
+            )
+        if not shapes[body]:
+            raise ValueError(
+                f"hand {self.name!r}: the fingertip {at!r} is on body {self.label(body)!r}, which has no shape: name "
+                "one that has, or a site on it, or give this one a geom in the file"
+            )
         place = model.site_pos[site] - self.shift(body) if site >= 0 else None
         ends = [(end, capsule.radius) for capsule in shapes[body] for end in capsule.ends]
         far = lambda end: np.linalg.norm(end) if place is None else -np.linalg.norm(end - place)
@@ -132,11 +152,20 @@ class Source:
     def middle(self, tip: int, named: str | None) -> int:
         """The body whose joint is a finger's middle one."""
         if named is not None:
-            return body_named(self.model, named, f"hand {self.name!r}: no body")
+            body = body_named(self.model, named, f"hand {self.name!r}: no body")
+            if body not in self.bodies[1:]:
+                raise ValueError(
+                    f"hand {self.name!r}: pips names {named!r}, which is not below the palm: name one of "
+                    f"{self._below()}"
+                )
+            return body
         chain = self._chain(tip)
         if not chain:
-            raise ValueError(f"hand {self.name!r}: no joint moves a fingertip, it is fixed to the palm")
+            raise ValueError(f"hand {self.name!r}: no joint moves the fingertip on {self.label(tip)!r}: name another")
         return int(self.model.jnt_bodyid[chain[min(1, len(chain) - 1)]])
+
+    def _below(self) -> str:
+        return ", ".join(self.label(body) for body in self.bodies[1:])
 
     def _chain(self, body: int) -> list[int]:
         """The joints between a body and the palm, the nearest first; none for a body that is no part of the hand."""

@@ -133,7 +133,8 @@ def test_joints_are_stored_in_steps_and_poses_as_they_are():
 def test_joints_that_do_not_fit_the_file_are_named(tmp_path, value):
     grasps = _random_grasps()
     grasps.target[2, 0] = value
-    with pytest.raises(ValueError, match="target of 'cube_55' reaches beyond 3.2767 rad or is not finite"):
+    words = f"target of 'cube_55' is {value:g} rad in row 2, joint 0: .* within .-3.2767 rad, so give the hand narrower"
+    with pytest.raises(ValueError, match=words):
         library.save(tmp_path, grasps)
 
 

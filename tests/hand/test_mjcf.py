@@ -160,6 +160,14 @@ STRING = '<tendon><spatial name="string"><site site="{a}"/><site site="{b}"/></s
         (dict(servos=SERVOS.replace(SERVO.format(j="left_flex"), "")), "joint 'left_flex' has 0 actuators: it needs"),
         (dict(servos="".join(f'<motor joint="{j}"/>' for j in JOINTS)), "joint 'left_flex' has an actuator that is no"),
         (dict(servos=SERVOS.replace(' forcerange="-0.6 0.6"', "")), "joint 'left_flex' has no torque limit"),
+        (
+            dict(servos=SERVOS.replace("-0.6 0.6", "-0.2 0.6")),
+            "joint 'left_flex' has torques from -0.2 to 0.6 N m: give it a forcerange that is the same both ways, or",
+        ),
+        (
+            dict(joints={'name="left_pad"': 'name="palm"'}),
+            "a body below 'hand_base' is called 'palm', .* give the body another name in the file",
+        ),
     ],
 )
 def test_what_cannot_be_taken_is_refused_by_the_name_of_its_joint(changes, words, write):
@@ -187,12 +195,52 @@ def test_names_that_do_not_exist_say_what_does(write, tmp_path):
         take(write(), fingers={"left": "thumb"})
     with pytest.raises(ValueError, match="the fingertip 'arm' is not below the palm"):
         take(write(), fingers={"left": "arm"})
+    with pytest.raises(
+        ValueError, match="pips names 'arm', which is not below the palm: name one of left_base, left_mi"
+    ):
+        take(write(), pips={"left": "arm"})
     with pytest.raises(ValueError, match="'up' is no axis of the palm; say one of"):
         take(write(), out="up")
     with pytest.raises(ValueError, match="they must be at right angles"):
         take(write(), along="+z")
     with pytest.raises(ValueError, match="nowhere.xml cannot be read .*: name an MJCF file with its meshes"):
         take(tmp_path / "nowhere.xml")
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (dict(fingers={}), "fingers is empty: give at least one finger, with the site or body at its tip"),
+        (dict(pips={"thumb": "left_middle"}), "pips names 'thumb', which is none of the fingers left, right"),
+        (dict(origin=(0.1, 0.2)), r"origin is \(0.1, 0.2\): give three finite numbers"),
+        (dict(origin=(0.1, 0.2, np.nan)), r"origin is \(0.1, 0.2, nan\): give three finite numbers"),
+        (
+            dict(tip_radius=np.nan),
+            "tip_radius is nan: give a finite number above 0, or leave it out to take the file's",
+        ),
+        (dict(kp=np.inf), "kp is inf: give a finite number above 0"),
+        (dict(kd=-1), "kd is -1: give a finite number above 0"),
+        (dict(torque_limit=-0.5), "torque_limit is -0.5: give a finite number above 0"),
+    ],
+)
+def test_an_argument_that_cannot_be_meant_is_named(changes, words, write):
+    with pytest.raises(ValueError, match=f"hand 'gripper': {words}"):
+        take(write(), **changes)
+
+
+def test_a_palm_that_no_finger_closes_on_is_refused(write):
+    with pytest.raises(
+        ValueError, match="no joint moves a fingertip out of the palm: say which axis is `out`, or give"
+    ):
+        take(write(), out="+y")
+
+
+def test_a_fingertip_without_shape_says_where_it_is(write):
+    path = write(
+        joints={'<geom type="sphere" size="0.009"/>': '<inertial pos="0 0 0" mass="1e-3" diaginertia="1 1 1"/>'}
+    )
+    with pytest.raises(ValueError, match="'left_point' is on body 'left_pad', which has no shape: name one that has"):
+        take(path)
 
 
 def test_its_file_is_a_hand_to_every_script(write, monkeypatch, tmp_path):
