@@ -51,6 +51,16 @@ def test_features_that_never_move_are_not_blown_up():
     assert np.abs(fitted.encode_condition(shifted)[:, 5]).max() < 1.01
 
 
+def test_offsets_have_a_scale_about_zero_and_what_never_moves_a_floor():
+    windows = _windows()
+    drifting = windows.replace(offsets=windows.offsets + np.float32([0.03, 0.04])[:, None, None])
+    # About zero, not about their mean: sqrt(1^2 + 3^2) and sqrt(2^2 + 4^2) cm.
+    np.testing.assert_allclose(fit(drifting).offset_std, [0.0316, 0.0447], rtol=0.02)
+    still = fit(windows.replace(offsets=0 * windows.offsets, action=0 * windows.action))
+    np.testing.assert_allclose(still.offset_std, normalizer.OFFSET_FLOOR)
+    np.testing.assert_allclose(still.action_std, normalizer.FLOOR)
+
+
 def test_statistics_refuse_windows_without_a_batch_axis():
     window = jax.tree.map(lambda x: x[0], _windows())
     with pytest.raises(AssertionError, match="rank"):

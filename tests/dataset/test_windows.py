@@ -81,6 +81,16 @@ def test_drawing_agrees_with_cutting_and_repeats_with_its_key():
         assert np.isclose(every.action, action).all(axis=1).any()
 
 
+def test_noise_is_new_in_every_row_and_the_offset_the_same_in_all():
+    recording, key = _recording(), jax.random.PRNGKey(5)
+    readings = jax.jit(lambda noise: windows.draw(HAND, recording, key, 64, H, T, noise).condition[:, :, 12:28])
+    plain, noisy, shifted = (np.asarray(readings(noise)) for noise in ((0.0, 0.0), (0.02, 0.0), (0.0, 0.01)))
+    noise, offset = noisy - plain, shifted - plain
+    np.testing.assert_allclose([noise.std(), offset.std()], [0.02, 0.01], rtol=0.1)
+    np.testing.assert_allclose(offset, np.broadcast_to(offset[:, :1], offset.shape), atol=1e-6)
+    assert abs(np.corrcoef(noise[:, 0].ravel(), noise[:, 1].ravel())[0, 1]) < 0.15  # of 1024 pairs: 5 sigma
+
+
 def test_valid_rows_by_hand():
     # One stream of 20 rows, history 2, horizon 1: a window at t takes rows t - 1 .. t + 1.
     flags = np.zeros((1, 20), np.uint8)
