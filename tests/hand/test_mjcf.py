@@ -64,7 +64,7 @@ def take(path, **changes):
     return from_mjcf(path, **{**settings, **changes})
 
 
-def test_it_moves_as_the_files_own_model_does(write):
+def test_it_moves_as_the_files_own_model_does_with_masses_and_shapes_in_their_places(write):
     path, origin = write(), np.array([0.01, 0.02, -0.03])
     hand, there = take(path, origin=origin), mujoco.MjModel.from_xml_path(str(path))
     here = hand.spec().compile()
@@ -76,11 +76,14 @@ def test_it_moves_as_the_files_own_model_does(write):
         mujoco.mj_kinematics(there, data)
         mujoco.mj_kinematics(here, own)
         palm = data.body("hand_base")
-        for body in (f"{f}_{part}" for f in ("left", "right") for part in ("middle", "last", "pad")):
-            seen = palm.xmat.reshape(3, 3).T @ (data.body(body).xpos - palm.xpos)
-            np.testing.assert_allclose(own.body(body).xpos, frame @ (seen - origin), atol=1e-9)
-        tip = palm.xmat.reshape(3, 3).T @ (data.site("left_point").xpos - palm.xpos)
-        np.testing.assert_allclose(own.site("left_tip").xpos, frame @ (tip - origin), atol=1e-9)
+        seen = lambda place: frame @ (palm.xmat.reshape(3, 3).T @ (place - palm.xpos) - origin)  # noqa: B023
+        for body in (f"{f}_{part}" for f in ("left", "right") for part in ("base", "middle", "last", "pad")):
+            if not body.endswith("base"):  # those have their joints off their origins, which move to the joints
+                np.testing.assert_allclose(own.body(body).xpos, seen(data.body(body).xpos), atol=1e-9)
+            np.testing.assert_allclose(own.body(body).xipos, seen(data.body(body).xipos), atol=1e-9)
+            shape = there.body(body).geomadr[0]  # its only one, and symmetric: its capsule has the same middle
+            np.testing.assert_allclose(own.geom(f"{body}_0").xpos, seen(data.geom_xpos[shape]), atol=5e-4)
+        np.testing.assert_allclose(own.site("left_tip").xpos, seen(data.site("left_point").xpos), atol=1e-9)
         np.testing.assert_allclose(own.site("right_pip").xpos, own.body("right_middle").xpos, atol=1e-9)
 
 
