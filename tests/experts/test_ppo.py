@@ -1,6 +1,7 @@
 """Laws of an iteration: it is a function of its state, it learns, and it goes on from disk as if never stopped."""
 
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +75,36 @@ def test_losses_by_hand(advantages, actor):
     for name, value in expected.items():
         np.testing.assert_allclose(parts[name], value, rtol=1e-5, err_msg=name)
     np.testing.assert_allclose([total, parts["loss/total"]], actor + 2 * 1.25 - 0.1 * entropy, rtol=1e-5)
+
+
+class Told:
+    """Networks whose values are what is observed; the actions do not matter."""
+
+    policy = staticmethod(lambda params, stats, obs: Gaussian(jnp.zeros((*obs["v"].shape, 1)), jnp.zeros(1)))
+    value = staticmethod(lambda params, stats, obs: obs["v"])
+
+
+def test_a_batch_by_hand():
+    # Two environments, three steps. Rewards 2, 4, 6 count half; V = 0.5, 1, -1, after each step 1, -1, 2; discount 0.9,
+    # gae_lambda 0.5. The first drops at step 0 (1 - 0.5) and is cut at step 1 (2 - 0.9 - 1); the second goes on.
+    both = lambda x: np.tile(np.float32(x)[:, None], 2)
+    ends = lambda step: np.float32([[row == step, 0] for row in range(3)])
+    steps = rollout.Transition(
+        obs={"v": both([0.5, 1, -1])},
+        action=np.zeros((3, 2, 1), np.float32),
+        reward=both([2, 4, 6]),
+        termination=ends(0),
+        truncation=ends(1),
+        next_obs={"v": both([1, -1, 2])},
+        metrics={},
+    )
+    config = ppo.PPOConfig(num_envs=2, unroll_length=3, minibatches=1, discount=0.9, gae_lambda=0.5, reward_scale=0.5)
+    state = types.SimpleNamespace(params={}, stats={})
+    batch = jax.jit(lambda steps: ppo._prepare(Told(), config, state, steps, None))(steps)
+    # In the second A2 = 3 + 1.8 + 1 = 5.8, A1 = 0.1 + 0.45 A2 = 2.71, A0 = 1.4 + 0.45 A1.
+    advantage = np.array([0.5, 1.4 + 0.45 * 2.71, 0.1, 2.71, 5.8, 5.8])
+    np.testing.assert_allclose(batch.value_target, advantage + [0.5, 0.5, 1, 1, -1, -1], rtol=1e-5)
+    np.testing.assert_allclose(batch.advantage, (advantage - advantage.mean()) / advantage.std(), rtol=1e-4)
 
 
 def test_it_learns_to_walk(trained):
