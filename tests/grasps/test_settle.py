@@ -1,9 +1,13 @@
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 
 from dexgen_jax.grasps import overlap, sample, settle
+from dexgen_jax.objects import catalog
 from dexgen_jax.physics import world as worlds
 
 CONFIG = settle.SettleConfig()
@@ -76,6 +80,29 @@ def test_a_stage_is_only_tried_by_what_passed_the_one_before(tried):
     assert (np.isfinite(tried.shift[:, 1]) == (tried.passed >= 2)).all()
     slipped = (tried.shift[:, 0] >= CONFIG.shake_shift) | (tried.turn[:, 0] >= CONFIG.shake_turn)
     assert (tried.passed[slipped] <= 1).all()
+
+
+@struct.dataclass
+class Creeping:
+    """An object that gives way toward -z alone, 0.1 mm a step for each m/s^2, as far as friction leaves it."""
+
+    z: jax.Array
+
+    def object_pose(self, hand):
+        return jnp.zeros(7).at[2].set(self.z).at[3].set(1.0)
+
+
+def _creep(state, target, world):
+    return Creeping(state.z + 1e-4 * jnp.minimum(world.gravity[2], 0.0) * (1 - world.object_friction))
+
+
+@pytest.mark.parametrize("trial, steps, friction", [(settle._shake, 2, 0.5), (settle._hold, 4, 0.85)])
+def test_gravity_pulls_with_its_full_strength_from_all_six_sides(trial, steps, friction):
+    engine, world = types.SimpleNamespace(hand=None, step=_creep), worlds.nominal(catalog.load("sphere_64"))
+    put_to_it = jax.jit(lambda z: trial(engine, world, Creeping(z), jnp.zeros(16), CONFIG))
+    (shift, turn), good = put_to_it(0.0)
+    np.testing.assert_allclose(shift, steps * 1e-4 * 9.81 * (1 - friction), rtol=1e-5)
+    assert good and turn < 1e-3
 
 
 def test_a_stored_grasp_still_holds_when_it_is_simulated_anew(engine, grasps):
