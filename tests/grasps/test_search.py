@@ -1,9 +1,11 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dexgen_jax.grasps import metric, search, symmetry
+from dexgen_jax.grasps import metric, overlap, sample, search, symmetry
 from dexgen_jax.grasps.metric import Metric
 from dexgen_jax.grasps.search import Known, SearchConfig
 from dexgen_jax.hand import allegro, kinematics, rotation
@@ -58,19 +60,57 @@ def known(grasps):
     return Known(*map(jnp.asarray, rows), jnp.asarray(len(ball)))
 
 
-def test_expansion_moves_the_nearest_known_grasp_a_part_of_the_way(known):
-    group = symmetry.group(catalog.load("sphere_64"))
-    keys = jax.random.split(jax.random.PRNGKey(0), 40)
-    new = jax.jit(jax.vmap(lambda key: search.expand(key, HAND, known, BALL, group, CONFIG)))(keys)
+KEYS = jax.random.split(jax.random.PRNGKey(0), 40)
+GROUP = symmetry.group(catalog.load("sphere_64"))
+
+
+@pytest.fixture(scope="module")
+def expand(known):
+    """`expand(share)`: a candidate for each of `KEYS`, moved by a share drawn from that range."""
+
+    @jax.jit
+    def program(share):
+        config = dataclasses.replace(CONFIG, share=share)
+        return jax.vmap(lambda key: search.expand(key, HAND, known, BALL, GROUP, config))(KEYS)
+
+    return program
+
+
+def test_expansion_moves_known_grasps_to_new_places(known, expand):
+    new = expand(CONFIG.share)
     sound = np.asarray(new.passed) == len(search.CHECKS)
     assert 8 <= sound.sum()
     pose = np.asarray(new.qpos[:, HAND.num_joints :])
     assert np.abs(pose[:, :3]).max() < 0.2
     np.testing.assert_allclose(np.linalg.norm(pose[:, 3:], axis=1), 1.0, atol=1e-5)
-    novel = jax.jit(jax.vmap(lambda p: search.novelty(p, known, group, Metric())))(new.qpos[:, HAND.num_joints :])
+    novel = jax.jit(jax.vmap(lambda p: search.novelty(p, known, GROUP, Metric())))(new.qpos[:, HAND.num_joints :])
     np.testing.assert_allclose(new.merit, novel, atol=6e-3)  # angles near zero are rounded
     assert (np.asarray(new.merit) > 0.05).mean() > 0.9
     assert (np.asarray(new.goal) >= HAND.lower - 1e-6).all() and (np.asarray(new.goal) <= HAND.upper + 1e-6).all()
+
+
+def test_it_is_the_nearest_grasp_that_is_moved_and_it_squeezes_as_it_did(known, expand):
+    new = expand((0.0, 0.0))  # none of the way: the known grasp itself
+
+    @jax.jit
+    @jax.vmap
+    def distances(key):
+        place = sample.cupped(jax.random.split(key)[0], HAND, CONFIG.spread)
+        far = lambda q, pose: metric.distance(place[:16], place[16:], q, pose, Metric(), GROUP)[0]
+        return jax.vmap(far)(known.q, known.object_pose)
+
+    near = np.argmin(np.asarray(distances(KEYS))[:, : int(known.count)], axis=1)
+    q, pose = new.qpos[:, :16], new.qpos[:, 16:]
+    np.testing.assert_allclose(pose[:, :3], known.object_pose[near][:, :3], atol=1e-6)
+    squeezed = np.clip(q + known.target[near] - known.q[near], HAND.lower, HAND.upper)
+    np.testing.assert_allclose(new.goal, squeezed, atol=1e-5)
+
+
+def test_what_is_called_clear_sinks_in_no_further_than_is_allowed(expand):
+    new = expand(CONFIG.share)
+    depth = jax.jit(jax.vmap(lambda qpos: overlap.depth(HAND, qpos[:16], BALL, qpos[16:])))(new.qpos)
+    sound = np.asarray(new.passed) == len(search.CHECKS)
+    assert (depth[sound] < CONFIG.max_depth).all() and (depth[~sound] >= CONFIG.max_depth).any()
 
 
 def test_novelty_is_the_distance_to_the_nearest_object_pose_and_padding_does_not_count(known):
