@@ -78,6 +78,18 @@ def test_all_rows_begin_alike_and_runs_repeat():
     np.testing.assert_array_equal(_simulate("noisy 0.75")[1].q, alone.q)
 
 
+def test_the_age_of_a_goal_counts_the_step_that_reached_it():
+    env, still = FakeEnv(), jnp.zeros(16)
+
+    @jax.jit
+    def age_after(age):
+        state = env.reset(jax.random.PRNGKey(0))
+        state = state.replace(info=state.info | {"goal_age": age})
+        return assist._record(env, state, env.step(state, still), still, jnp.zeros((3, 16))).goal_age
+
+    assert age_after(jnp.int32(6)) == 7
+
+
 def test_a_row_says_what_was_recorded():
     happened = record([3, 1, 0, 2], [1, 0, 0, 1], steps=300, blown_up=1)
     row = assist.summarise("noisy 0.75", happened, helping.CONTROLLER, strength=0.1)

@@ -39,18 +39,23 @@ def test_a_clipped_command_keeps_to_the_experts_speed():
 
 
 def test_who_imitates_is_weighed_against_the_command(weights):
+    def told(imitate):
+        helper = helping.imitator(MODEL, weights, SETTINGS, imitate)
+        return jax.jit(
+            lambda target, command, strength: helper.act(helper.reset(Q, Q), Q, target, command, strength, None)
+        )
+
     own = 0.02 * jnp.ones(16)
-    helper = helping.imitator(MODEL, weights, SETTINGS, lambda condition: own)
-    act = jax.jit(lambda memory, strength: helper.act(memory, Q, Q, Q + WISH, strength, None))
-    aim, _ = act(helper.reset(Q, Q), 0.0)
-    np.testing.assert_allclose(aim, Q + own, atol=1e-6)  # unheard: its own
-    aim, _ = act(helper.reset(Q, Q), jnp.inf)
-    np.testing.assert_allclose(aim, Q + WISH, atol=1e-6)  # heard alone
-    aim, memory = act(helper.reset(Q, Q), 1.0)
+    act = told(lambda condition: own)
+    np.testing.assert_allclose(act(Q, Q + WISH, 0.0)[0], Q + own, atol=1e-6)  # unheard: its own
+    np.testing.assert_allclose(act(Q, Q + WISH, jnp.inf)[0], Q + WISH, atol=1e-6)  # heard alone
+    aim, memory = act(Q, Q + WISH, 1.0)
     assert np.all((Q + own < aim) & (aim < Q + WISH)) and np.all(memory.wish > 0)
-    far = helping.imitator(MODEL, weights, SETTINGS, lambda condition: 2.0 * jnp.ones(16))
-    aim, _ = far.act(far.reset(Q, Q), Q, Q, Q, jnp.float32(0.0), None)
+    aim, _ = told(lambda condition: 2.0 * jnp.ones(16))(Q, Q, 0.0)
     assert np.abs(aim - Q).max() <= SETTINGS.limits.max_step + 1e-6  # as the controller may
+    # The columns of a condition are the tips, 12, then joints, targets and errors; its last row is now.
+    aim, _ = told(lambda condition: condition[-1, 28:44] - condition[-1, 12:28])(Q + WISH, Q, 0.0)
+    np.testing.assert_allclose(aim, Q + WISH, atol=1e-6)
 
 
 def test_the_nearest_moment_says_what_to_do():
@@ -60,8 +65,9 @@ def test_the_nearest_moment_says_what_to_do():
 
 
 def test_no_motion_while_the_controller_would_do_something_else(monkeypatch):
-    own = Q + 0.02
-    monkeypatch.setattr(controller, "act", lambda model, weights, state, tick, settings: (own, state, None))
+    # What the controller would do is asked of one that hears nobody: a strength would show in what it says.
+    own = lambda model, weights, state, tick, settings: (Q + 0.02 + tick.strength, state, None)
+    monkeypatch.setattr(controller, "act", own)
     helper = helping.agreed(MODEL, None, 0, SETTINGS, most=0.076)
     for wish, moves in ((0.05, True), (0.15, False)):
         aim, _ = helper.act(helper.reset(Q, Q), Q, Q, Q + wish, jnp.float32(1.0), jax.random.PRNGKey(0))
