@@ -34,6 +34,11 @@ def weigh(tiny):
     return jax.jit(functools.partial(controller.act, tiny))
 
 
+@pytest.fixture(scope="module")
+def act_of_six(tiny):
+    return jax.jit(functools.partial(controller.act, tiny, settings=dataclasses.replace(GUIDED, candidates=6)))
+
+
 def told(statistics=None, alpha=0.0, seed=0, **said):
     """What a tick is told: nothing new, unless it is `said`; `alpha` [1/m^2] is of these statistics."""
     strength = strength_of(alpha, statistics.offset_std) if alpha else 0.0
@@ -132,11 +137,8 @@ def test_released_the_operator_moves_the_hand_within_the_limits(act, tiny, untra
     assert diagnostics.events & Event.BAD_ACTION
 
 
-def test_of_many_candidates_the_nearest_is_taken(tiny, untrained):
-    acts = {}
-    for count in (1, 6):
-        settings = Settings(candidates=count, guided=True, temperature=1.0)
-        acts[count] = jax.jit(functools.partial(controller.act, tiny, settings=settings))
+def test_of_many_candidates_the_nearest_is_taken(act, act_of_six, tiny, untrained):
+    acts = {1: act, 6: act_of_six}
 
     def called(count, alpha):
         return [_call(acts[count], tiny, untrained, alpha=alpha, seed=seed)[2] for seed in range(8)]
@@ -147,6 +149,13 @@ def test_of_many_candidates_the_nearest_is_taken(tiny, untrained):
     # Nobody is heard, so nobody's wish may choose: on average as far as one sample alone.
     far = [np.mean([d.distance for d in called(count, 0.0)]) for count in (1, 6)]
     np.testing.assert_allclose(*far, rtol=0.15)
+
+
+def test_who_is_not_heard_chooses_no_candidate(act_of_six, tiny, untrained):
+    for seed in range(4):
+        said = [COMMAND.replace(offsets=way * COMMAND.offsets) for way in (1, -5)]
+        one, other = (_call(act_of_six, tiny, untrained, command=command, seed=seed)[2].motion for command in said)
+        np.testing.assert_array_equal(one, other)
 
 
 def test_restraints_hold_whatever_the_command_and_its_strength(tiny, untrained):
@@ -246,7 +255,7 @@ def test_a_command_is_heard_as_its_kind_says(robot):
 
 def test_a_command_is_measured_from_the_target_in_force(robot):
     # In a grasp the targets stand inside the object: to keep them is to ask for nothing, wherever the joints are.
-    squeezing = MIDDLE + np.float32(0.1)
+    squeezing = MIDDLE + np.float32(0.2)  # more than a step can do
     robot.reset(MIDDLE, squeezing)
     np.testing.assert_allclose(robot.act(MIDDLE, squeezing, squeezing, strength=np.inf)[0], squeezing, atol=1e-6)
     tips = np.asarray(keypoints(squeezing))[:4]
@@ -269,6 +278,14 @@ def test_who_asks_for_what_the_hand_would_do_is_heard_more_and_who_does_not_less
     (agreeing, sure), (shaken, unsure) = heard(0.0), heard(0.3)
     assert agreeing > 3 > 0.3 > shaken and sure < 0.03 < 0.06 < unsure
     robot.reset(MIDDLE)
+
+
+def test_a_command_from_far_away_is_one_that_is_a_step_ahead(weigh, tiny, untrained):
+    state = reset(tiny, MIDDLE, MIDDLE)
+    said = [COMMAND.replace(target=MIDDLE + np.float32(ahead)) for ahead in (0.15, 0.45)]
+    near, far = (weigh(untrained, state, told(untrained.normalizer, 1e3, command=command)) for command in said)
+    np.testing.assert_allclose(near[0], far[0], atol=1e-6)
+    np.testing.assert_allclose(near[1].doubt, far[1].doubt, rtol=1e-5)
 
 
 def test_release_and_bad_readings_change_nothing_that_is_thought_of_the_operator(weigh, tiny, untrained):
