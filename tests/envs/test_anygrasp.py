@@ -144,6 +144,34 @@ def test_reward_is_the_sum_of_its_named_terms(moved):
     assert all(np.abs(terms[f"reward_{name}"]).max() > 0 for name in ("position", "rotation", "joints", "torque"))
 
 
+def test_what_comes_nearer_to_the_goal_earns_and_what_goes_away_costs(few, moved, library):
+    @jax.jit
+    @jax.vmap
+    def sizes(qpos, goal):
+        here = qpos[:16], qpos[16:]
+        return observations.goal_error(*here, library.q[goal], library.object_pose[goal]).sizes()
+
+    goal, after = few.info["goal"], moved[1]
+    errors = zip(sizes(few.pipeline_state.qpos, goal), sizes(after.pipeline_state.qpos, goal), strict=True)
+    units = {"position": 0.02, "rotation": 0.4, "joints": 0.3}
+    for (name, unit), (before, then) in zip(units.items(), errors, strict=True):
+        earned = getattr(RewardWeights(), name) * (before - then) / unit
+        np.testing.assert_allclose(after.metrics[f"reward_{name}"], earned, atol=1e-4)
+        assert np.abs(earned).max() > 1e-3
+
+
+def test_the_actor_reads_joints_with_the_episodes_offset_and_noise(env, few, library):
+    one, quiet = jax.tree.map(lambda x: x[0], few), copy.copy(env)
+    quiet.config = override(env.config, {"randomization.joint_noise": 0.0})
+    read = lambda task: task._read(jax.random.PRNGKey(0), one.pipeline_state, jnp.full(16, 0.01))
+    noisy, plain = read(env), read(quiet)
+    np.testing.assert_allclose(plain, one.info["q"] + 0.01, atol=1e-6)
+    assert 0.01 < np.std(noisy - plain) < 0.05  # 0.025 rad, 16 draws
+    # In `state` behind joints, speeds, errors, tips and the object's way: the joints' way, from what is read.
+    way = library.q[few.info["goal"]] - few.info["reading"]
+    np.testing.assert_allclose(few.obs["state"][:, 66:82], way, atol=1e-6)
+
+
 def test_targets_move_by_the_scaled_action_and_stay_within_limits(env, rolling):
     actions, states = rolling
     lower, upper = (jnp.asarray(x, jnp.float32) for x in (env.hand.lower, env.hand.upper))
