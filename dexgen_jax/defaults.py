@@ -12,19 +12,21 @@ def override(config: Any, overrides: Mapping[str, Any]) -> Any:
 
     Nested dictionaries work too. Raises ValueError naming the nearest fields for one that does not exist.
     """
+    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    changes: dict[str, Any] = {}
     for path, value in overrides.items():
         name, _, rest = path.partition(".")
-        fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
         if name not in fields:
             raise ValueError(f"{type(config).__name__} has no setting {name!r}; {nearest(name, fields)}")
         if dataclasses.is_dataclass(fields[name]):
-            value = override(fields[name], {rest: value} if rest else dict(value))
+            changes[name] = changes.get(name, {}) | ({rest: value} if rest else dict(value))
         elif rest:
             raise ValueError(f"{type(config).__name__}.{name} has no setting {rest!r}: it is a plain value")
-        elif isinstance(fields[name], tuple):
-            value = tuple(value)
-        config = dataclasses.replace(config, **{name: value})
-    return config
+        else:
+            changes[name] = tuple(value) if isinstance(fields[name], tuple) else value
+    # All at once: settings that belong together are judged together.
+    nested = {name: override(fields[name], changes[name]) for name in changes if dataclasses.is_dataclass(fields[name])}
+    return dataclasses.replace(config, **changes | nested)
 
 
 def require(config: Any, counts: str = "", positive: str = "", shares: str = "") -> None:

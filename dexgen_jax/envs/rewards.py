@@ -67,6 +67,11 @@ class StyleRanges:
     effort: tuple[float, float] = (1.0, 1.0)  # factor on action, torque and work: a high one makes gentle
     shown: bool = False  # the two factors end the actor's observation
 
+    def __post_init__(self) -> None:
+        """Refuses a reward that varies and that nobody can know."""
+        if not self.shown and any(low != high for low, high in (self.tip_speed, self.effort)):
+            raise ValueError(f"style ranges {self.tip_speed} and {self.effort} vary what is paid: set style.shown=True")
+
 
 def draw_style(key: jax.Array, ranges: StyleRanges) -> jax.Array:
     """The two factors (2,) of one episode, tip_speed first."""

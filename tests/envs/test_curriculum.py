@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dexgen_jax.defaults import override
 from dexgen_jax.envs import curriculum
+from dexgen_jax.envs.anygrasp import AnygraspConfig
 from dexgen_jax.envs.curriculum import CurriculumConfig
 from dexgen_jax.experts import ppo, rollout
 from dexgen_jax.experts.networks import ActorCritic, NetworkConfig
@@ -54,6 +56,13 @@ def test_settings_that_make_no_curriculum_are_refused():
         CurriculumConfig(tolerance=-1)
     with pytest.raises(ValueError, match="fall_at <= rise_at"):
         CurriculumConfig(rise_at=1.0, fall_at=2.0)
+
+
+def test_settings_that_belong_together_are_changed_together():
+    both = override(AnygraspConfig(), {"curriculum.fall_at": 5.0, "curriculum.rise_at": 6.0})
+    assert (both.curriculum.fall_at, both.curriculum.rise_at) == (5.0, 6.0)  # 5 alone is above the default's 4
+    with pytest.raises(ValueError, match="fall_at <= rise_at"):
+        override(AnygraspConfig(), {"curriculum.fall_at": 5.0})
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dexgen_jax.envs import observations, rewards
 from dexgen_jax.physics.state import PhysicsState
@@ -56,7 +57,7 @@ def test_every_weight_multiplies_the_term_of_its_name_and_style_those_it_is_of()
 
 
 def test_styles_are_drawn_from_their_ranges():
-    ranges = rewards.StyleRanges(tip_speed=(0.0, 3.0), effort=(2.0, 2.0))
+    ranges = rewards.StyleRanges(tip_speed=(0.0, 3.0), effort=(2.0, 2.0), shown=True)
     draw = jax.jit(jax.vmap(lambda key: rewards.draw_style(key, ranges)))
     drawn = np.asarray(draw(jax.random.split(jax.random.PRNGKey(0), 500)))
     np.testing.assert_array_equal(drawn[:, 1], 2.0)
@@ -76,3 +77,8 @@ def test_a_goal_error_by_hand_and_whichever_sign_a_quaternion_has():
     np.testing.assert_allclose(error.position, [0.01, 0, 0], atol=1e-7)
     np.testing.assert_allclose(error.rotation, [0, 0, np.pi / 2], atol=1e-6)
     np.testing.assert_allclose(error.sizes(), [0.01, np.pi / 2, 0.2], rtol=1e-5)
+
+
+def test_a_style_that_varies_is_shown():
+    with pytest.raises(ValueError, match=r"style ranges \(0.0, 3.0\) and .* vary what is paid: set style.shown=True"):
+        rewards.StyleRanges(tip_speed=(0.0, 3.0))
