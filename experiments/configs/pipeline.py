@@ -5,7 +5,7 @@ Command: python experiments/pipeline.py --config=experiments/configs/pipeline.py
 
 Measured on 2 cores:
     smoke   4 min, everything learned from nothing
-    laptop  16 min beside other work, from the shipped expert; the noisy operator holds 4.7 times as long (2.6 to 8.8)
+    laptop  11 min on free cores, from the shipped expert; the noisy operator holds 4.7 times as long (2.6 to 8.8)
     gpu     never run: paper scale
 
 A value of one stage: `--config.train_controller.KEY=VALUE`. Run folder, hand and seed are the pipeline's own.
