@@ -143,7 +143,7 @@ def surface(thing: ObjectParams, pose: jax.Array, points: jax.Array) -> tuple[ja
 
 
 def half_box(thing: ObjectParams) -> jax.Array:
-    """How far an object reaches along its own axes, (3,) m."""
+    """How far an object reaches along its own axes, (3,) m; a little more where a round part stands askew."""
     half, _ = bounds(thing.kind, thing.size)
     axes = jnp.abs(rotation.rotate(thing.quat[:, None], jnp.eye(3)[None]))  # (slots, 3, 3), each row an axis of its own
     reach = jnp.abs(thing.position) + jnp.einsum("sji,sj->si", axes, half)

@@ -207,7 +207,7 @@ class Expert:
 
         Entries that `state` has come to have since the expert was trained stand behind those it knows, and are ignored.
         """
-        if not self.config.get("env", {}).get("style", {}).get("shown"):  # a style ends the observation
+        if not self.styled:
             obs = {**obs, "state": obs["state"][..., : self.stats["state"].mean.shape[0]]}
         widths, log_std = tuple(self.config["actor"]), tuple(self.config["log_std"])
         carries = self.config.get("carries", False)
@@ -220,6 +220,11 @@ class Expert:
     def history(self) -> int:
         """Control steps that it looks back over; if there are any, its environment needs `envs.history`."""
         return self.config.get("history", 0)
+
+    @property
+    def styled(self) -> bool:
+        """Whether it is shown its style, which ends what it sees: new entries cannot stand behind that."""
+        return bool(self.config.get("env", {}).get("style", {}).get("shown"))
 
     @property
     def task(self) -> str:

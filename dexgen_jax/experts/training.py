@@ -97,7 +97,7 @@ def widen(expert: Expert, size: int) -> Expert:
     or is shown a style has something else behind them and stays as it is; so does one that sees as much, or more.
     """
     known = expert.stats["state"].mean.shape[0]
-    if expert.history or expert.config["env"].get("style", {}).get("shown") or known >= size:
+    if expert.history or expert.styled or known >= size:
         return expert
     fresh = RunningStats.zeros(size - known)
     stats = jax.tree.map(lambda old, new: jnp.concatenate([old, new]), expert.stats["state"], fresh)

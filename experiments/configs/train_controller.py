@@ -43,9 +43,7 @@ SIZES = {
 def get_config(size: str = "laptop") -> ConfigDict:
     """The settings of one size."""
     config = ConfigDict()
-    config.run_dir = (
-        f"runs/{size}"  # folder of the run, the same in every stage; the controller goes to its controller/
-    )
+    config.run_dir = f"runs/{size}"  # folder of the run, the same in every stage
     config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0  # of initial weights, drawn windows and held-out streams
     config.dataset = "run"  # the recordings: run, a folder, or an address such as s3://bucket/recordings

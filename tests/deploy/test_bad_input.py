@@ -257,7 +257,9 @@ def test_a_fault_of_a_program_is_an_error_that_names_it_and_nothing_has_happened
 def test_the_joint_targets_are_the_callers_to_change(name, entries):
     entries[name].reset()
     action, _ = entries[name].act(GOOD)
+    told = action.copy()
     action += 0.1
+    np.testing.assert_array_equal(action, told + np.float32(0.1))
 
 
 @pytest.mark.parametrize("value", [0.1, "much", None])
