@@ -5,8 +5,7 @@ baselines that the paper lacks. Rows that are on disk are not simulated again.
 Time: 33 s a row of 128 environments x 60 s on 2 cores, compiling included (42 rows).
 Expected: held as long as the clean expert holds, under each of the paper's four corruptions, at one strength.
 Command: python experiments/figure8.py --config=experiments/configs/figure8.py:laptop
-One row again, in a folder of its own: --config.run_dir=runs/again --config.splits="('train',)"
-    --config.operators="('noisy 1.5',)" --config.helpers="('alone',)"
+One row again, in a folder of its own: the command that the page shows beside it.
 
     <run_dir>/figure8/<split>/rows.jsonl   one line per finished row
     <run_dir>/results.json, figure8.html   all of it, and the page that shows it
@@ -22,7 +21,7 @@ from expert_files import build_env, load_expert
 from ml_collections import ConfigDict
 from worlds import SPLITS
 
-from dexgen_jax.evaluation import figure8_page, helping, operators
+from dexgen_jax.evaluation import figure8_page, helping, operators, report
 from dexgen_jax.objects import catalog
 from dexgen_jax.run_log import RunLog, atomic_write, to_json
 
@@ -34,13 +33,20 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     check(config)
     controller = artefacts.controller(config, settings=files.settings(config))
     found: dict[str, list] = {}
+    films: list[report.Film] = []
     for split in config.splits:
         place = ConfigDict({**config.to_dict(), "env": {**config.env.to_dict(), "randomization": SPLITS[split]}})
         place.objects = config.held_out if split == "held_out" else config.objects
         env = build_env(load_expert(place)[1])
         rows = assist_rows.simulate(place, log, cases(config, split), env, controller, log.folder / split)
         found[split] = [row | {"split": split} for row in rows.values()]
-        publish(config, log, found)
+        if split == "train":
+            films = [
+                files.film_of(log.folder / split, env.engine.scene, name, config.strengths[0], config.film)
+                for name in config.film.operators
+                if {(name, helping.ALONE, None), (name, helping.CONTROLLER, config.strengths[0])} <= set(rows)
+            ]
+        publish(config, log, found, films)
     return {"page": log.run_dir / "figure8.html", "rows": sum(map(len, found.values()))}
 
 
@@ -56,13 +62,13 @@ def cases(config: ConfigDict, split: str) -> list[files.Case]:
     return [(operator, *case) for operator in everybody for case in with_strength]
 
 
-def publish(config: ConfigDict, log: RunLog, found: dict[str, list]) -> None:
+def publish(config: ConfigDict, log: RunLog, found: dict[str, list], films: list[report.Film]) -> None:
     """Writes results.json and the page from the rows there are."""
     listings = files.listings(log.run_dir, ("figure8",))
     names = {split: catalog.names(config.held_out if split == "held_out" else config.objects) for split in found}
     results = {"seed": config.seed, "objects": names, "rows": found, "listings": listings, "command": sys.argv}
     atomic_write(log.run_dir / "results.json", to_json(results) + "\n")
-    atomic_write(log.run_dir / "figure8.html", figure8_page.page(results))
+    atomic_write(log.run_dir / "figure8.html", figure8_page.page(results, films))
 
 
 def check(config: ConfigDict) -> None:

@@ -4,6 +4,8 @@ Differences are of the same starts, so their intervals are of pairs: see `interv
 """
 
 import dataclasses
+import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from dexgen_jax.evaluation import helping, intervals, report
@@ -38,12 +40,13 @@ METRICS = {  # of a row: title, format
 }
 
 
-def page(results: dict[str, Any]) -> str:
+def page(results: dict[str, Any], films: Sequence[report.Film] = ()) -> str:
     """The HTML text; `results` is what results.json holds."""
-    found = results["rows"]
+    found, command = results["rows"], results.get("command", ())
     sections = ["<h1>Figure 8: who is helped, by what, and where</h1>"]
     for split in [name for name in ("train", "held_out") if name in found]:
-        sections += _split(split, found[split])
+        sections += _split(split, found[split], results.get("objects", {}).get(split, ()))
+    sections += map(report.figure_of_film, films)
     first = next(iter(found.values()))
     ours = {name: rows for name, rows in report.by_operator(first).items() if name in PAPER}
     if ours:
@@ -52,7 +55,7 @@ def page(results: dict[str, Any]) -> str:
     if len(found) > 2:
         sections += ["<h2>Objects and wrists of all kinds</h2>", *_splits(found)]
     for split, rows in found.items():
-        sections += [f"<h2>All rows: {report.text(split)}</h2>", table(rows)]
+        sections += [f"<h2>All rows: {report.text(split)}</h2>", table(rows, command)]
     for title, listing in results["listings"].items():
         sections.append(f"<details><summary>{report.text(title)}</summary><pre>{report.text(listing)}</pre></details>")
     return report.document("Figure 8", sections)
@@ -91,7 +94,31 @@ def _verdict(estimate: dict[str, float], what: str, event: str) -> str:
     return f"{value} times ({low} to {high}) {what}"
 
 
-def _split(split: str, rows: list[dict[str, Any]]) -> list[str]:
+def by_family(
+    alone: dict[str, Any], helped: dict[str, Any], objects: Sequence[str]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """By family of object: how many times as long it is held, and as many goals are reached, helped as alone.
+
+    `alone` and `helped` are rows of one operator; `objects` are the names that their `by_object` has the numbers of.
+    Intervals are exact for counts: the environments of a family are too few for pairs.
+    """
+    sums: dict[str, list[dict[str, float]]] = {}
+    for number, name in enumerate(objects):
+        both = [row["by_object"].get(str(number)) for row in (alone, helped)]
+        if all(both):
+            family = sums.setdefault(name.split("_")[0], [dict.fromkeys(counts, 0) for counts in both])
+            for total, counts in zip(family, both, strict=True):
+                total.update({what: total[what] + counts[what] for what in counts})
+    found: dict[str, dict[str, dict[str, float]]] = {"hold": {}, "goals": {}}
+    for family, (one, two) in sums.items():
+        hold = intervals.hold_time_ratio(two["drops"], two["seconds"], one["drops"], one["seconds"])
+        # Goals a minute are to goals what one over the seconds held is to drops.
+        goals = intervals.hold_time_ratio(one["goals"], one["seconds"], two["goals"], two["seconds"])
+        found["hold"][family], found["goals"][family] = map(dataclasses.asdict, (hold, goals))
+    return found
+
+
+def _split(split: str, rows: list[dict[str, Any]], objects: Sequence[str]) -> list[str]:
     groups = report.by_operator(rows)
     helped = {
         name: [row for row in group if _shown(row)]
@@ -108,6 +135,10 @@ def _split(split: str, rows: list[dict[str, Any]]) -> list[str]:
     for name in [name for name in ("noisy 1.5",) if name in groups]:
         holds = {row["helper"]: row["holds"] for row in groups[name] if row["strength"] in (None, 1.0)}
         parts.append(_figure(plots.survival(holds), f"How long a grasp lasts under the {name} operator."))
+        ends = [next((row for row in groups[name] if row["helper"] == who), None) for who in _ENDS]
+        if all(ends) and objects:
+            families = by_family(*ends, objects)
+            parts.append(_figure(plots.ratios(families, f"{name}: helped over alone, by family of object"), _FAMILIES))
     for quantity, what in (("hold", "seconds held per drop"), ("goals", "goals a minute")):
         by_helper = {
             who: {name: ratio[quantity] for name, ratio in compare(rows, who).items()}
@@ -132,8 +163,17 @@ def _splits(found: dict[str, list]) -> list[str]:
     return figures
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """All figures of the rows."""
+def again(command: Sequence[str], row: dict[str, Any]) -> str:
+    """The command that simulates one row of a run again; `command` is the run's, a script and its flags."""
+    own = {"run_dir": "runs/again", "splits": (row.get("split", "train"),), "operators": (row["operator"],)}
+    own |= {"own_operators": (), "helpers": (row["helper"],)}
+    own |= {"strengths": (row["strength"],)} if row["strength"] is not None else {}
+    kept = [part for part in command if part.partition("=")[0].removeprefix("--config.") not in {*own, "strengths"}]
+    return shlex.join(["python", *kept, *(f"--config.{name}={value}" for name, value in own.items())])
+
+
+def table(rows: list[dict[str, Any]], command: Sequence[str] = ()) -> str:
+    """All figures of the rows, and how to simulate each again where the run's `command` is known."""
     head = "<tr><th>operator<th>help<th>seconds held per drop<th>drops<th>goals per minute"
     head += "".join(f"<th>{title}" for title, _ in METRICS.values())
     lines = []
@@ -147,6 +187,7 @@ def table(rows: list[dict[str, Any]]) -> str:
                 f"<tr><td class='name first'>{report.text(name) if i == 0 else ''}<td>{report.text(helped)}"
                 f"<td>{report.with_interval(row['hold_time'])}<td>{row['drops']}"
                 f"<td>{report.with_interval(row['goals_per_minute'])}" + "".join(f"<td>{cell}" for cell in cells)
+                + (f"<td>{_AGAIN.format(report.text(again(command, row)))}" if command else "")
             )
     return f"<div class=scroll><table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table></div>"
 
@@ -159,6 +200,9 @@ def _figure(drawing: str, caption: str) -> str:
     return f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>"
 
 
+_ENDS = (helping.ALONE, helping.CONTROLLER)
+_AGAIN = "<details><summary>again</summary><code>{}</code></details>"
+_FAMILIES = "Right of the line the helped operator does better. Bars are exact 95% intervals of the counts."
 _BESIDE = (
     "Orange squares: the paper's figure 8, read off, each one run of 1000 s, goals of a trial; hollow is unassisted, "
     "the others are its alphas. Blue: ours on the train objects, goals a minute; hollow is alone. Bars are 95% "

@@ -40,7 +40,7 @@ def page(report: Report) -> str:
         "<h1>Does the controller help?</h1>",
         *(f"<p class=lead>{headline(name, c)}</p>" for name, c in report.comparisons.items()),
         f"<figure>{plots.plane(helped, clean)}<figcaption>{PLANE}</figcaption></figure>",
-        *map(_figure_of_film, report.films),
+        *map(figure_of_film, report.films),
         "<h2>All rows</h2>",
         _table(groups, report.comparisons),
         f"<p class=note>{_NOTE}</p>",
@@ -159,7 +159,8 @@ def number(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def _figure_of_film(film: Film) -> str:
+def figure_of_film(film: Film) -> str:
+    """A film and what it shows."""
     return f"<figure>{video.tag(film.path)}<figcaption>{text(film.caption)}</figcaption></figure>"
 
 
@@ -206,5 +207,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1.5rem }
 dd { margin: 0 }
 details { border-top: 1px solid var(--line); padding: 0.6rem 0 }
 summary { cursor: pointer; font-weight: 600 }
+td details { border: 0; padding: 0 }
+td summary { font-weight: 400; color: var(--faint) }
 pre { overflow-x: auto; font-size: 0.8rem; line-height: 1.45 }
 """

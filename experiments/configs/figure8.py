@@ -7,7 +7,11 @@ Measured on 2 cores:
     smoke   not timed
     laptop  the paper's four operators and the clean expert, 256 environments x 300 s: 5 to 9 minutes a row beside
             other programs; 16 of its 30 rows were run
-    wide    all operators, helpers and splits, 128 environments x 60 s: 42 of its rows took 23 minutes, the rest not run
+    own        our own operators on objects trained on and never seen, 128 environments x 60 s, as all that follow
+    worlds     two operators in the other splits
+    helpers    three operators with everything that stands beside the controller
+    strengths  three operators over a grid of strengths
+    wide       all operators, helpers and splits: not run as a whole, which would take hours
     gpu     never run
 """
 
@@ -39,6 +43,7 @@ WIDE = dict(
         "slippery",
     ),
 )  # fmt: skip
+SHORT = dict(num_envs=128, seconds=60.0)
 SIZES = {
     "smoke": dict(
         num_envs=8, seconds=4.0, splits=("train", "held_out", "slippery"), operators=("noisy 1.5", "clean"),
@@ -48,13 +53,29 @@ SIZES = {
     "laptop": dict(
         num_envs=256, seconds=300.0, splits=("train", "held_out"), operators=(*PAPER, "clean"), helpers=helping.SHORT,
     ),
-    "wide": dict(num_envs=128, seconds=60.0, **WIDE),
+    "own": dict(
+        **SHORT, splits=("train", "held_out"), operators=(), own_operators=OWN,
+        helpers=(helping.ALONE, helping.CONTROLLER),
+    ),
+    "worlds": dict(
+        **SHORT, splits=WIDE["splits"][2:], operators=("noisy 1.5", "clean"),
+        helpers=(helping.ALONE, helping.CONTROLLER),
+    ),
+    "helpers": dict(
+        **SHORT, splits=("train",), operators=("noisy 1.5", "clean"), own_operators=("late 0.3",),
+        helpers=(*helping.PLAIN, *helping.LEARNED),
+    ),
+    "strengths": dict(
+        **SHORT, splits=("train",), operators=("noisy 1.5", "slow 1", "clean"),
+        helpers=(helping.ALONE, helping.CONTROLLER), strengths=(1.0, 0.0, 0.1, 0.3, 3.0, 10.0),
+    ),
+    "wide": dict(**SHORT, **WIDE),
     "gpu": dict(num_envs=4096, seconds=300.0, **WIDE),
 }  # fmt: skip
 
 
 def get_config(size: str = "laptop") -> ConfigDict:
-    """The settings of one size: smoke, laptop, wide or gpu."""
+    """The settings of one size."""
     scale = SIZES[size]
     config = ConfigDict()
     config.run_dir = f"runs/figure8/{size}"  # folder of the run
@@ -76,13 +97,17 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.operators = scale["operators"]  # in every split
     config.own_operators = scale.get("own_operators", ())  # on train and held-out objects only
     config.helpers = scale["helpers"]  # in train and held_out; elsewhere alone, turned down and the controller
-    config.strengths = (1.0,)  # of those that listen with one
+    config.strengths = scale.get("strengths", (1.0,))  # of those that listen with one
     config.guided = False
     config.temperature = Settings.temperature
     config.listening = fill(ListeningConfig())
     config.candidates = 1
     config.mode = "default"
-    config.film = ConfigDict({"seconds": 20.0, "traced": 16})  # of what each row keeps to be shown again
+    config.film = ConfigDict()
+    config.film.operators = ("noisy 1.5",)  # filmed on the train objects, alone and helped, where both rows are there
+    config.film.seconds = 20.0  # s; what each row keeps to be shown again
+    config.film.width, config.film.height = 288, 240  # pixels of each of the two pictures
+    config.film.traced = 16  # environments to choose the filmed one from
     config.graph = fill(GraphConfig(), {"neighbours": 8} if size == "smoke" else None)
     config.env = ConfigDict()  # changes to the task the expert was trained in, in all splits
     config.env.episode_steps = 100_000  # control steps: no time limit, an object is held until it drops

@@ -1,10 +1,13 @@
 """The page of figure 8 says what results.json says."""
 
+import html
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
+import pytest
 from evaluation_records import record
 
 from dexgen_jax import run_log
@@ -46,13 +49,41 @@ def test_the_pages_numbers_are_those_of_the_results():
     assert f"{ratio['hold']['value']:.3g}"[:3] in figure8_page.sentence("noisy 1.5", ratio)
 
 
-def test_the_page_in_the_docs_says_what_its_results_say():
-    folder = Path(__file__).parents[2] / "docs" / "results" / "figure8"
+PAGES = sorted(folder.name for folder in (Path(__file__).parents[2] / "docs" / "results").iterdir())
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_in_the_docs_says_what_its_results_say(name):
+    folder = Path(__file__).parents[2] / "docs" / "results" / name
     results, page = json.loads((folder / "results.json").read_text()), (folder / "figure8.html").read_text()
     for split, rows in results["rows"].items():
-        assert figure8_page.table(rows) in page, split
+        assert figure8_page.table(rows, results["command"]) in page, split
         for name, ratio in figure8_page.compare(rows).items():
             assert figure8_page.sentence(name, ratio) in page
+
+
+def test_a_row_can_be_simulated_again_by_the_command_beside_it():
+    command = ["figure8.py", "--config=a.py:wide", "--config.seed=3", "--config.splits=('x',)"]
+    results = _results() | {"command": command}
+    row = results["rows"]["slippery"][2]
+    told = shlex.split(figure8_page.again(results["command"], row))
+    assert told[:4] == ["python", "figure8.py", "--config=a.py:wide", "--config.seed=3"]
+    flags = dict(part.removeprefix("--config.").split("=", 1) for part in told[4:])
+    assert flags == {
+        "run_dir": "runs/again", "splits": "('slippery',)", "operators": "('noisy 1.5',)", "own_operators": "()",
+        "helpers": "('controller',)", "strengths": "(1.0,)",
+    }  # fmt: skip
+    assert html.escape(shlex.join(told)) in figure8_page.page(results)
+
+
+def test_families_by_hand():
+    counts = lambda seconds, drops, goals: {"seconds": seconds, "drops": drops, "goals": goals}
+    alone = {"by_object": {"0": counts(60.0, 6, 2), "2": counts(60.0, 1, 1)}}
+    helped = {"by_object": {"0": counts(40.0, 1, 4), "1": counts(9.0, 1, 1)}}
+    found = figure8_page.by_family(alone, helped, ["cube_50", "cube_55", "rod_30_150"])
+    assert set(found["hold"]) == {"cube"}  # of the others one row knows nothing
+    assert found["hold"]["cube"]["value"] == pytest.approx((40 / 1) / (60 / 6))
+    assert found["goals"]["cube"]["value"] == pytest.approx((4 / 40) / (2 / 60))
 
 
 def test_rows_without_a_drop_or_a_goal_are_shown_too():

@@ -20,7 +20,7 @@ def _config(size, **changes):
     return config
 
 
-@pytest.mark.parametrize("size", ["smoke", "laptop", "wide", "gpu"])
+@pytest.mark.parametrize("size", ["smoke", "laptop", "own", "worlds", "helpers", "strengths", "wide", "gpu"])
 def test_every_size_can_be_run(size):
     config = _config(size)
     figure8.check(config)
