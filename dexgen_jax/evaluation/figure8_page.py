@@ -186,7 +186,8 @@ def table(rows: list[dict[str, Any]], command: Sequence[str] = ()) -> str:
             lines.append(
                 f"<tr><td class='name first'>{report.text(name) if i == 0 else ''}<td>{report.text(helped)}"
                 f"<td>{report.with_interval(row['hold_time'])}<td>{row['drops']}"
-                f"<td>{report.with_interval(row['goals_per_minute'])}" + "".join(f"<td>{cell}" for cell in cells)
+                f"<td>{report.with_interval(row['goals_per_minute'])}"
+                + "".join(f"<td>{cell}" for cell in cells)
                 + (f"<td>{_AGAIN.format(report.text(again(command, row)))}" if command else "")
             )
     return f"<div class=scroll><table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table></div>"
