@@ -102,15 +102,18 @@ def by_family(
     `alone` and `helped` are rows of one operator; `objects` are the names that their `by_object` has the numbers of.
     Intervals are exact for counts: the environments of a family are too few for pairs.
     """
-    sums: dict[str, list[dict[str, float]]] = {}
+    families: dict[str, list[str]] = {}
     for number, name in enumerate(objects):
-        both = [row["by_object"].get(str(number)) for row in (alone, helped)]
-        if all(both):
-            family = sums.setdefault(name.split("_")[0], [dict.fromkeys(counts, 0) for counts in both])
-            for total, counts in zip(family, both, strict=True):
-                total.update({what: total[what] + counts[what] for what in counts})
+        if str(number) in alone["by_object"] and str(number) in helped["by_object"]:
+            families.setdefault(name.split("_")[0], []).append(str(number))
+
+    def total(row: dict[str, Any], numbers: list[str]) -> dict[str, Any]:
+        counts = [row["by_object"][number] for number in numbers]
+        return {what: sum(one[what] for one in counts) for what in ("drops", "goals", "seconds")}
+
     found: dict[str, dict[str, dict[str, float]]] = {"hold": {}, "goals": {}}
-    for family, (one, two) in sums.items():
+    for family, numbers in families.items():
+        one, two = total(alone, numbers), total(helped, numbers)
         hold = intervals.hold_time_ratio(two["drops"], two["seconds"], one["drops"], one["seconds"])
         # Goals a minute are to goals what one over the seconds held is to drops.
         goals = intervals.hold_time_ratio(one["goals"], one["seconds"], two["goals"], two["seconds"])
@@ -135,16 +138,16 @@ def _split(split: str, rows: list[dict[str, Any]], objects: Sequence[str]) -> li
     for name in [name for name in ("noisy 1.5",) if name in groups]:
         holds = {row["helper"]: row["holds"] for row in groups[name] if row["strength"] in (None, 1.0)}
         parts.append(_figure(plots.survival(holds), f"How long a grasp lasts under the {name} operator."))
-        ends = [next((row for row in groups[name] if row["helper"] == who), None) for who in _ENDS]
-        if all(ends) and objects:
-            families = by_family(*ends, objects)
+        by_helper = {row["helper"]: row for row in reversed(groups[name])}  # the first of several strengths
+        if helping.ALONE in by_helper and helping.CONTROLLER in by_helper and objects:
+            families = by_family(by_helper[helping.ALONE], by_helper[helping.CONTROLLER], objects)
             parts.append(_figure(plots.ratios(families, f"{name}: helped over alone, by family of object"), _FAMILIES))
     for quantity, what in (("hold", "seconds held per drop"), ("goals", "goals a minute")):
-        by_helper = {
+        compared_by = {
             who: {name: ratio[quantity] for name, ratio in compare(rows, who).items()}
             for who in (helping.TURNED_DOWN, helping.CLONED, helping.CONTROLLER)
         }
-        shown = {who: group for who, group in by_helper.items() if group}
+        shown = {who: group for who, group in compared_by.items() if group}
         if shown:
             parts.append(_figure(plots.ratios(shown, f"{what}: helped over alone"), _RATIOS))
     return parts
@@ -201,7 +204,6 @@ def _figure(drawing: str, caption: str) -> str:
     return f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>"
 
 
-_ENDS = (helping.ALONE, helping.CONTROLLER)
 _AGAIN = "<details><summary>again</summary><code>{}</code></details>"
 _FAMILIES = "Right of the line the helped operator does better. Bars are exact 95% intervals of the counts."
 _BESIDE = (
