@@ -209,5 +209,6 @@ details { border-top: 1px solid var(--line); padding: 0.6rem 0 }
 summary { cursor: pointer; font-weight: 600 }
 td details { border: 0; padding: 0 }
 td summary { font-weight: 400; color: var(--faint) }
+td code { display: block; min-width: 20rem; white-space: normal; font-size: 0.8rem }
 pre { overflow-x: auto; font-size: 0.8rem; line-height: 1.45 }
 """
