@@ -3,16 +3,17 @@
 Reproduces: arXiv:2502.04307, figure 8, and beyond it: more operators, helpers, objects and wrists.
 Command: python experiments/figure8.py --config=experiments/configs/figure8.py
 
-Measured on 2 cores:
-    smoke   not timed
-    laptop  the paper's four operators and the clean expert, 256 environments x 300 s: 5 to 9 minutes a row beside
-            other programs; 16 of its 30 rows were run
-    own        our own operators on objects trained on and never seen, 128 environments x 60 s, as all that follow
-    worlds     two operators in the other splits
-    helpers    three operators with everything that stands beside the controller
-    strengths  three operators over a grid of strengths
+Measured on 2 cores, with one thread beside another run, a row of 128 environments x 60 s in a minute:
+    smoke      not timed
+    laptop     the paper's four operators and the clean expert, 256 environments x 300 s: 7 minutes a row; all but its
+               ten rows of the turned down command were run
+    own        our own operators on objects trained on and never seen, 128 environments x 60 s as all that follow:
+               40 rows in 43 minutes
+    worlds     two operators in the other splits: 32 rows in 38 minutes
+    helpers    three operators with everything that stands beside the controller: 12 of its rows in 25 minutes
+    strengths  three operators over a grid of strengths: 15 of its rows in 15 minutes
     wide       all operators, helpers and splits: not run as a whole, which would take hours
-    gpu     never run
+    gpu        never run
 """
 
 from ml_collections import ConfigDict
