@@ -58,8 +58,9 @@ def test_the_page_in_the_docs_says_what_its_results_say(name):
     results, page = json.loads((folder / "results.json").read_text()), (folder / "figure8.html").read_text()
     for split, rows in results["rows"].items():
         assert figure8_page.table(rows, results["command"]) in page, split
-        for name, ratio in figure8_page.compare(rows).items():
-            assert figure8_page.sentence(name, ratio) in page
+        told = figure8_page.compare(rows) if split in ("train", "held_out") else {}  # the others are drawn together
+        for operator, ratio in told.items():
+            assert figure8_page.sentence(operator, ratio) in page
 
 
 def test_a_row_can_be_simulated_again_by_the_command_beside_it():
