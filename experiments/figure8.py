@@ -43,7 +43,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         if split == "train":
             films = [
                 files.film_of(log.folder / split, env.engine.scene, name, config.strengths[0], config.film)
-                for name in config.film.operators
+                for name in (config.film.operators if config.film.seconds else ())
                 if {(name, helping.ALONE, None), (name, helping.CONTROLLER, config.strengths[0])} <= set(rows)
             ]
         publish(config, log, found, films)
@@ -81,8 +81,8 @@ def check(config: ConfigDict) -> None:
                 raise ValueError(f"config.{setting} has {name!r}; there are: {', '.join(there)}")
     for name in (*config.operators, *config.own_operators):
         operators.parse(name, artefacts.hand(config))
-    if set(config.helpers) & set(helping.LEARNED) and not any(strength > 0 for strength in config.strengths):
-        raise ValueError(f"config.strengths is {config.strengths}: help needs a strength above 0")
+    if set(config.helpers) & set(helping.LEARNED) and not config.strengths:
+        raise ValueError(f"config.strengths is {config.strengths}: help needs a strength, 0 or above")
     for split in config.splits:
         if not cases(config, split):
             raise ValueError(

@@ -5,8 +5,10 @@ Differences are of the same starts, so their intervals are of pairs: see `interv
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from dexgen_jax.evaluation import helping, intervals, report
 from dexgen_jax.viz import plots
@@ -47,6 +49,9 @@ def page(results: dict[str, Any], films: Sequence[report.Film] = ()) -> str:
     for split in [name for name in ("train", "held_out") if name in found]:
         sections += _split(split, found[split], results.get("objects", {}).get(split, ()))
     sections += map(report.figure_of_film, films)
+    if len(found) > 1:
+        told = [f"<p class=lead>{sentence(name, ratio)}</p>" for name, ratio in together(found.values()).items()]
+        sections += ["<h2>All of this page together</h2>", *told]
     first = next(iter(found.values()))
     ours = {name: rows for name, rows in report.by_operator(first).items() if name in PAPER}
     if ours:
@@ -67,13 +72,26 @@ def compare(rows: list[dict[str, Any]], helper: str = helping.CONTROLLER) -> dic
     Of the environments in pairs, with bootstrap intervals, at the first of several strengths. Operators without both
     rows are left out.
     """
+    return together([rows], helper)
+
+
+def together(
+    found: Iterable[list[dict[str, Any]]], helper: str = helping.CONTROLLER
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Like `compare`, of the environments of several splits or seeds at once."""
+    pairs: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    for rows in found:
+        for name, group in report.by_operator(rows).items():
+            alone, helped = (
+                next((row for row in group if row["helper"] == who), None) for who in (helping.ALONE, helper)
+            )
+            if alone and helped:
+                pairs.setdefault(name, []).append((alone["each"], helped["each"]))
     ratios = {}
-    for name, group in report.by_operator(rows).items():
-        alone, helped = (next((row for row in group if row["helper"] == who), None) for who in (helping.ALONE, helper))
-        if alone is None or helped is None:
-            continue
-        counts = lambda kind, one=alone, two=helped: (one["each"][kind], two["each"][kind])
-        (drops, fewer), (goals, more) = counts("drops"), counts("goals")
+    for name, both in pairs.items():
+        drops, fewer, goals, more = (
+            np.concatenate([pair[side][kind] for pair in both]) for kind in ("drops", "goals") for side in (0, 1)
+        )
         ratios[name] = {
             "hold": dataclasses.asdict(intervals.paired_ratio(drops, fewer)),
             "goals": dataclasses.asdict(intervals.paired_ratio(more, goals)),

@@ -44,7 +44,8 @@ WIDE = dict(
         "slippery",
     ),
 )  # fmt: skip
-SHORT = dict(num_envs=128, seconds=60.0)
+MINUTE = dict(num_envs=128, seconds=60.0)
+BOTH = (helping.ALONE, helping.CONTROLLER)
 SIZES = {
     "smoke": dict(
         num_envs=8, seconds=4.0, splits=("train", "held_out", "slippery"), operators=("noisy 1.5", "clean"),
@@ -55,22 +56,20 @@ SIZES = {
         num_envs=256, seconds=300.0, splits=("train", "held_out"), operators=(*PAPER, "clean"), helpers=helping.SHORT,
     ),
     "own": dict(
-        **SHORT, splits=("train", "held_out"), operators=(), own_operators=OWN,
-        helpers=(helping.ALONE, helping.CONTROLLER),
+        **MINUTE, splits=("train", "held_out"), operators=(), own_operators=OWN, helpers=BOTH,
     ),
     "worlds": dict(
-        **SHORT, splits=WIDE["splits"][2:], operators=("noisy 1.5", "clean"),
-        helpers=(helping.ALONE, helping.CONTROLLER),
+        **MINUTE, splits=WIDE["splits"][2:], operators=("noisy 1.5", "clean"), helpers=BOTH,
     ),
     "helpers": dict(
-        **SHORT, splits=("train",), operators=("noisy 1.5", "clean"), own_operators=("late 0.3",),
+        **MINUTE, splits=("train",), operators=("noisy 1.5", "clean"), own_operators=("late 0.3",),
         helpers=(*helping.PLAIN, *helping.LEARNED),
     ),
     "strengths": dict(
-        **SHORT, splits=("train",), operators=("noisy 1.5", "slow 1", "clean"),
-        helpers=(helping.ALONE, helping.CONTROLLER), strengths=(1.0, 0.0, 0.1, 0.3, 3.0, 10.0),
+        **MINUTE, splits=("train",), operators=("noisy 1.5", "slow 1", "clean"),
+        helpers=BOTH, strengths=(1.0, 0.0, 0.1, 0.3, 3.0, 10.0),
     ),
-    "wide": dict(**SHORT, **WIDE),
+    "wide": dict(**MINUTE, **WIDE),
     "gpu": dict(num_envs=4096, seconds=300.0, **WIDE),
 }  # fmt: skip
 
@@ -106,7 +105,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.mode = "default"
     config.film = ConfigDict()
     config.film.operators = ("noisy 1.5",)  # filmed on the train objects, alone and helped, where both rows are there
-    config.film.seconds = 20.0  # s; what each row keeps to be shown again
+    config.film.seconds = 20.0  # s; what each row keeps to be shown again; 0 makes no film
     config.film.width, config.film.height = 288, 240  # pixels of each of the two pictures
     config.film.traced = 16  # environments to choose the filmed one from
     config.graph = fill(GraphConfig(), {"neighbours": 8} if size == "smoke" else None)

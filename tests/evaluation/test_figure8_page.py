@@ -49,7 +49,7 @@ def test_the_pages_numbers_are_those_of_the_results():
     assert f"{ratio['hold']['value']:.3g}"[:3] in figure8_page.sentence("noisy 1.5", ratio)
 
 
-PAGES = sorted(folder.name for folder in (Path(__file__).parents[2] / "docs" / "results").iterdir())
+PAGES = sorted(folder.name for folder in (Path(__file__).parents[2] / "docs" / "results").iterdir() if folder.is_dir())
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -61,6 +61,20 @@ def test_the_page_in_the_docs_says_what_its_results_say(name):
         told = figure8_page.compare(rows) if split in ("train", "held_out") else {}  # the others are drawn together
         for operator, ratio in told.items():
             assert figure8_page.sentence(operator, ratio) in page
+    for operator, ratio in figure8_page.together(results["rows"].values()).items():
+        assert figure8_page.sentence(operator, ratio) in page
+
+
+def test_splits_together_count_all_their_environments():
+    rows = _results()["rows"]["train"]
+    alone, helped = (rows[i]["each"] for i in (0, 2))
+    less = [rows[0], rows[3]]  # nobody helped: left out, and not counted on one side alone
+    ratio = figure8_page.together([rows, less, rows[::-1]])["noisy 1.5"]
+    assert ratio["hold"]["value"] == sum(alone["drops"]) / sum(helped["drops"])  # twice both
+    assert ratio["hold"]["low"] > figure8_page.compare(rows)["noisy 1.5"]["hold"]["low"]  # and surer
+    other = [row | {"each": {"drops": [7], "goals": [1]}} for row in rows]
+    ratio = figure8_page.together([rows, other])["noisy 1.5"]
+    assert ratio["goals"]["value"] == (sum(helped["goals"]) + 1) / (sum(alone["goals"]) + 1)
 
 
 def test_a_row_can_be_simulated_again_by_the_command_beside_it():

@@ -27,6 +27,12 @@ def test_every_size_can_be_run(size):
     assert all(figure8.cases(config, split) for split in config.splits)
 
 
+def test_the_row_of_an_operator_who_is_not_heard_can_be_simulated_again():
+    config = _config("strengths", strengths=(0.0,), operators=("clean",), helpers=(helping.CONTROLLER,))
+    figure8.check(config)
+    assert figure8.cases(config, "train") == [("clean", helping.CONTROLLER, 0.0)]
+
+
 def test_the_plan_has_every_helper_where_objects_differ_and_three_elsewhere():
     config = _config("wide", dataset="somewhere")
     on_train, slippery = figure8.cases(config, "train"), figure8.cases(config, "slippery")
@@ -42,7 +48,7 @@ def test_the_plan_has_every_helper_where_objects_differ_and_three_elsewhere():
         ({"splits": ("upside_down",)}, "config.splits has 'upside_down'; there are: train, held_out"),
         ({"helpers": ("prayer",)}, "config.helpers has 'prayer'; there are: alone, clipped"),
         ({"operators": ("frozen 7",)}, "no finger 7: hand 'allegro' has 0 to 3"),
-        ({"strengths": ()}, "config.strengths is .*: help needs a strength above 0"),
+        ({"strengths": ()}, "config.strengths is .*: help needs a strength, 0 or above"),
         ({"helpers": ("cloned",)}, "nothing to simulate in 'train': .* needs --config.dataset=FOLDER"),
     ],
 )
