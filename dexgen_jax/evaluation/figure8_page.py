@@ -190,7 +190,8 @@ def again(command: Sequence[str], row: dict[str, Any]) -> str:
     own |= {"own_operators": (), "helpers": (row["helper"],)}
     own |= {"strengths": (row["strength"],)} if row["strength"] is not None else {}
     kept = [part for part in command if part.partition("=")[0].removeprefix("--config.") not in {*own, "strengths"}]
-    return shlex.join(["python", *kept, *(f"--config.{name}={value}" for name, value in own.items())])
+    parts = ["python", *kept, *(f"--config.{name}={value}" for name, value in own.items())]
+    return " ".join(part if part == shlex.quote(part) else f'"{part}"' for part in parts)  # names are in single quotes
 
 
 def table(rows: list[dict[str, Any]], command: Sequence[str] = ()) -> str:
