@@ -4,7 +4,7 @@ Reproduces: arXiv:2502.04307, figure 8, and beyond it: more operators, helpers, 
 Command: python experiments/figure8.py --config=experiments/configs/figure8.py
 
 Measured on 2 cores, with one thread beside another run, a row of 128 environments x 60 s in a minute:
-    smoke      not timed
+    smoke      7 minutes, nearly all of it compiling
     laptop     the paper's four operators and the clean expert, 256 environments x 300 s: 7 minutes a row; all but its
                ten rows of the turned down command were run
     own        our own operators on objects trained on and never seen, 128 environments x 60 s as all that follow:
