@@ -71,10 +71,10 @@ def on(
 def start_from(state: TrainState, expert: Expert) -> TrainState:
     """A new run with the policy and the normaliser of a trained expert; its critic is learned anew.
 
-    The expert may have seen less, if what it saw comes first: it acts as before, and learns to use the rest. Raises
-    ValueError if its networks have other sizes, or if it saw more.
+    The expert may have seen less, if what it saw comes first, and may be narrower: it acts as before, and learns to use
+    the rest. Raises ValueError if it saw more, is wider, or has another number of layers.
     """
-    expert = widen(expert, state.stats["state"].mean.shape[0])
+    expert = widen(expert, state)
     new = {**state.params, **expert.params}, {**state.stats, **expert.stats}
     old = state.params, state.stats
     leaves = jax.tree_util.tree_leaves_with_path
@@ -90,18 +90,29 @@ def start_from(state: TrainState, expert: Expert) -> TrainState:
     return state.replace(params=params, stats=stats)
 
 
-def widen(expert: Expert, size: int) -> Expert:
-    """The same policy on an observation of `size` entries, of which it ignores those behind the ones it knows.
+def widen(expert: Expert, state: TrainState) -> Expert:
+    """The same policy with the widths of a new run, and on all that is seen there.
 
-    Their weights are zero and their statistics new, so learning begins with the old actions. An expert that looks back
-    or is shown a style has something else behind them and stays as it is; so does one that sees as much, or more.
+    What the expert's units do not know yet, new entries and new units of the layer before, has no weight in them, so
+    learning begins with the old actions; the new units are the new run's. An expert that looks back or is shown a
+    style has that behind what it sees, where new entries would have to stand: it stays as it is, and so does one that
+    is larger anywhere.
     """
-    known = expert.stats["state"].mean.shape[0]
-    if expert.history or expert.styled or known >= size:
+    old, new = (params["actor"]["params"] for params in (expert.params, state.params))
+    known, seen = (stats["state"].mean.shape[0] for stats in (expert.stats, state.stats))
+    shapes = [[layers[name]["kernel"].shape for name in sorted(layers)] for layers in (old, new)]
+    larger = any(a > b for pair in zip(*shapes, strict=False) for a, b in zip(*pair, strict=True))
+    if len(old) != len(new) or larger or (known < seen and (expert.history or expert.styled)):
         return expert
-    fresh = RunningStats.zeros(size - known)
-    stats = jax.tree.map(lambda old, new: jnp.concatenate([old, new]), expert.stats["state"], fresh)
-    layers = expert.params["actor"]["params"]
-    first = {**layers["Dense_0"], "kernel": jnp.pad(layers["Dense_0"]["kernel"], ((0, size - known), (0, 0)))}
-    actor = {"params": {**layers, "Dense_0": first}}
-    return expert.replace(params={**expert.params, "actor": actor}, stats={**expert.stats, "state": stats})
+    layers = {name: jax.tree.map(_embed, old[name], new[name]) for name in old}
+    fresh = RunningStats.zeros(seen - known)
+    stats = jax.tree.map(lambda was, more: jnp.concatenate([was, more]), expert.stats["state"], fresh)
+    return expert.replace(params={**expert.params, "actor": {"params": layers}}, stats={**expert.stats, "state": stats})
+
+
+def _embed(old: jax.Array, new: jax.Array) -> np.ndarray:
+    """`new` (..., N) whose first n columns are those of `old` (..., n), with zeros below."""
+    old, out = np.asarray(old), np.array(new)  # on the host: with several hosts, `new` lies on the devices of all
+    out[..., : old.shape[-1]] = 0
+    out[tuple(slice(n) for n in old.shape)] = old
+    return out

@@ -72,10 +72,33 @@ def test_a_training_may_start_from_an_expert_of_its_sizes():
     jax.tree.map(np.testing.assert_array_equal, started.stats["state"], created[0].stats["state"])
     jax.tree.map(np.testing.assert_array_equal, started.params["critic"], created[1].params["critic"])
     jax.tree.map(np.testing.assert_array_equal, started.env, created[1].env)
-    other = ActorCritic(NetworkConfig(actor=(4,), critic=(8,)), ENV.action_size)
+    other = ActorCritic(NetworkConfig(actor=(16,), critic=(8,)), ENV.action_size)
     params = other.init(jax.random.PRNGKey(0), {name: shape[0] for name, shape in ENV.observation_size.items()})
-    with pytest.raises(ValueError, match=r"has \(4,\) at .*bias.* where this training has \(8,\): give it the widths"):
+    with pytest.raises(ValueError, match=r"has \(16,\) at .*bias.* where this training has \(8,\): give it the widt"):
         training.start_from(created[1], Expert.of(other, params, created[0].stats, env={}))
+    deeper = ActorCritic(NetworkConfig(actor=(8, 8), critic=(8,)), ENV.action_size)
+    params = deeper.init(jax.random.PRNGKey(0), {name: shape[0] for name, shape in ENV.observation_size.items()})
+    with pytest.raises(ValueError, match=r"at .*Dense_1.* where this training has \(2,\): give it the widths"):
+        training.start_from(created[1], Expert.of(deeper, params, created[0].stats, env={}))
+
+
+def test_a_narrow_expert_goes_on_as_it_was_and_learns_to_use_its_new_units():
+    narrow, broad = (
+        ActorCritic(NetworkConfig(actor=widths, critic=(8,)), ENV.action_size) for widths in ((8, 6), (12, 7))
+    )
+    small, fresh = (
+        jax.jit(lambda key, net=net: ppo.init(ENV, net, CONFIG, key, ENV.episode_steps))(jax.random.PRNGKey(i))
+        for i, net in enumerate((narrow, broad))
+    )
+    bent = jax.tree.map(lambda x: x + 0.3 * jax.random.normal(jax.random.PRNGKey(x.size), x.shape), small.params)
+    expert = Expert.of(narrow, bent, small.stats, env={})
+    started = training.start_from(fresh, expert)
+    seen = jax.random.normal(jax.random.PRNGKey(2), (6, 4))
+    wide = Expert.of(broad, started.params, started.stats, env={})
+    np.testing.assert_allclose(wide.act({"state": seen}), expert.act({"state": seen}), atol=1e-6)
+    learned, _ = jax.jit(lambda state: ppo.iteration(ENV, broad, CONFIG, state))(started)
+    was, became = (state.params["actor"]["params"] for state in (started, learned))
+    assert all((np.abs(became[name]["kernel"] - was[name]["kernel"]) > 0).any(1).all() for name in was)
 
 
 def test_an_expert_that_saw_less_goes_on_as_it_was_and_learns_to_use_the_rest():
