@@ -185,6 +185,17 @@ def test_later_resets_of_one_environment_are_other_starts(begin):
     assert len(set(starts)) == 5
 
 
+@pytest.mark.parametrize("over", [0, 1, 37, 64], ids=lambda n: f"{n} of 64")
+def test_a_batch_resets_those_that_are_over_as_each_would_alone(begin, over):
+    late = jnp.where(jax.random.permutation(jax.random.PRNGKey(over), 64) < over, ENV.episode_steps - 1, 0)
+    now = begin().env
+    now = now.replace(info=now.info | {"age": late})
+    step = lambda state: rollout.auto_reset_step(ENV, state, jnp.full(2, 0.1))
+    together, alone = jax.jit(jax.vmap(step))(now), jax.lax.map(step, now)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), together, alone)
+    assert (np.asarray(together[0].info["age"]) == 0).sum() == over
+
+
 def test_environments_start_at_all_ages(begin):
     ages = np.asarray(begin().env.info["age"])
     assert ages.min() == 0 and ages.max() == ENV.episode_steps - 1
