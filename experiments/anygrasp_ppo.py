@@ -59,12 +59,12 @@ def run(config: ConfigDict, log: RunLog) -> dict:
             if iteration % config.checkpoint_every == 0 or iteration == config.iterations or stop:
                 finite_means(waiting, iteration)
                 checkpoints.save(iteration, state)
-                expert = present(state, actor_critic, env, config.task)
+                expert = present(state, actor_critic, settings, env, config.task)
                 if log.writes:  # now already: a run can be looked at, and begun from, while it goes on
                     expert.save(folder)
             if stop:
                 raise stopping.Terminated
-    expert = present(state, actor_critic, env, config.task)
+    expert = present(state, actor_critic, settings, env, config.task)
     return {"transitions": config.iterations * per_iteration, "scores": score(env, expert, config)}
 
 
@@ -75,10 +75,14 @@ def finite_means(waiting: list[dict[str, jax.Array]], iteration: int) -> dict[st
     return means
 
 
-def present(state: ppo.TrainState, actor_critic: networks.ActorCritic, env: registry.Env, task: str) -> networks.Expert:
+def present(
+    state: ppo.TrainState, actor_critic: networks.ActorCritic, settings: ppo.PPOConfig, env: registry.Env, task: str
+) -> networks.Expert:
     """The expert that a training has made so far, on one device."""
     params, stats = jax.tree.map(jnp.asarray, jax.device_get((state.params, state.stats)))
-    return networks.Expert.of(actor_critic, params, stats, dataclasses.asdict(env.config), task, env.hand.name)
+    returns = {"discount": settings.discount, "reward_scale": settings.reward_scale}
+    own = dataclasses.asdict(env.config)
+    return networks.Expert.of(actor_critic, params, stats, own, task, env.hand.name, returns)
 
 
 def score(env: registry.Env, expert: networks.Expert, config: ConfigDict) -> dict[str, dict]:

@@ -6,13 +6,14 @@ Expected: several times the goals a minute of the best baseline on `train`, at l
 Command: python experiments/evaluate_expert.py --config=experiments/configs/evaluate_expert.py:laptop
 """
 
+import functools
 import sys
 
 import artefacts
 import evaluation_files as files
 import jax
 import launch
-from expert_files import build_env, load_expert, shoot
+from expert_files import build_env, load_expert, looking_ahead, shoot
 from ml_collections import ConfigDict
 
 from dexgen_jax.evaluation import expert, tries
@@ -29,15 +30,17 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     for which in config.sets:
         env = build_env(ConfigDict({**env_config.to_dict(), "objects": which}))
         choices, names = expert.actors(env, learned), catalog.names(which)
-        simulate = jax.jit(
-            lambda number, key, env=env, choices=choices: expert.simulate(
-                env, list(choices.values()), number, key, config.num_envs, steps
-            )
-        )
+        ahead = looking_ahead(env, learned, config)  # for the expert alone: the others have nothing to plan with
+
+        @functools.partial(jax.jit, static_argnums=0)
+        def simulate(env, number, key, choices=choices):
+            return expert.simulate(env, list(choices.values()), number, key, config.num_envs, steps)
+
         rows, tolerances = {}, getattr(env, "tolerances", None)  # fine rotation has none
         with log.progress(f"evaluating on {which}", len(choices), "policies") as bar:
             for number, name in enumerate(choices):
-                events = simulate(number, jax.random.PRNGKey(config.seed + 1))  # the same starts for all of them
+                key = jax.random.PRNGKey(config.seed + 1)  # the same starts for all of them
+                events = simulate(ahead if name == "expert" else env, number, key)
                 rows[name] = expert.summarise(jax.device_get(events), names, tolerances)
                 bar.advance(1, goals_per_minute=rows[name]["goals_per_minute"]["value"])
         graph = expert.graph_quantiles(env.library)
@@ -55,6 +58,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     if curves := files.learning_curves(log.run_dir, elsewhere):
         atomic_write(log.folder / "curve.svg", plots.learning(curves))
     env = build_env(ConfigDict({**env_config.to_dict(), "objects": config.sets[0]}))
+    env = looking_ahead(env, learned, config)
     look = film.FilmConfig(config.film.width, config.film.height, seconds=config.film.seconds)
     shot = shoot(env, learned, config.seed, look, log.folder, config.film.traced)[0] if look.seconds else None
     found = {which: short(score) for which, score in scores.items()}

@@ -9,9 +9,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dexgen_jax import envs
+from dexgen_jax.defaults import override
 from dexgen_jax.envs import free_motion, registry
 from dexgen_jax.envs.history import History
 from dexgen_jax.evaluation import assist, operators
+from dexgen_jax.experts.lookahead import Lookahead, LookaheadConfig
 from dexgen_jax.experts.networks import Expert
 from dexgen_jax.physics import engine as engines
 from dexgen_jax.run_log import RunLog
@@ -26,6 +28,12 @@ def build_env(config: ConfigDict) -> registry.Env:
     )  # fmt: skip
     rows = config.get("network", {}).get("history", 0)
     return History(env, rows) if rows else env
+
+
+def looking_ahead(env: registry.Env, expert: Expert, config: ConfigDict) -> registry.Env:
+    """The environment in which the expert looks ahead as the config says; without a second candidate `env` itself."""
+    settings = override(LookaheadConfig(), config.lookahead.to_dict())
+    return Lookahead(env, expert, settings) if settings.candidates > 1 else env
 
 
 def load_expert(config: ConfigDict) -> tuple[Expert, ConfigDict]:
@@ -55,7 +63,7 @@ def load_task(task: str, config: ConfigDict) -> tuple[registry.Env, Callable, Co
     expert, config = load_expert(config)
     if expert.task != task:
         raise ValueError(f"the expert {config.expert!r} masters {expert.task}, not {task}: name another")
-    return build_env(config), expert.act, config
+    return looking_ahead(build_env(config), expert, config), expert.act, config
 
 
 def play(config: ConfigDict, log: RunLog) -> dict:

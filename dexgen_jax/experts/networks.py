@@ -20,7 +20,8 @@ from dexgen_jax.hand.description import Hand
 
 _FIRST_SHARE = 0.1  # of `carry` in the action of a new policy, for each joint: more of it shakes the object loose
 _HISTORY_WIDTHS = (128, 32)  # hidden layer of the history's encoder, and what it hands to the actor
-_STORED_AS = {"state": "stats", "history": "stats_history"}  # an expert's normalisers in its file
+# An expert's normalisers in its file.
+_STORED_AS = {"state": "stats", "history": "stats_history", "privileged_state": "stats_privileged_state"}
 _CLIP = 5.0  # standard deviations: one wild contact must not blow up a forward pass
 
 
@@ -199,22 +200,43 @@ class Expert:
     """A trained policy, complete: network, parameters and normaliser."""
 
     config: dict = struct.field(pytree_node=False)
-    params: dict  # actor, log_std, and if there are any the history's encoder and the share of `carry`
-    stats: dict[str, RunningStats]  # of what the actor sees
+    params: dict  # actor, log_std, and if there are any the history's encoder, the share of `carry` and the critic
+    stats: dict[str, RunningStats]  # of what the actor sees, and the critic
 
     def act(self, obs: dict[str, jax.Array], key: jax.Array | None = None) -> jax.Array:
         """The action (n,) for one observation; the distribution's mean, or a sample if `key` is given.
 
         Entries that `state` has come to have since the expert was trained stand behind those it knows, and are ignored.
+        To the action comes the `push` of `experts.lookahead`, where its environment has that.
         """
         if not self.styled:
             obs = {**obs, "state": obs["state"][..., : self.stats["state"].mean.shape[0]]}
-        widths, log_std = tuple(self.config["actor"]), tuple(self.config["log_std"])
-        carries = self.config.get("carries", False)
-        shape = NetworkConfig(actor=widths, log_std=log_std, history=self.history, carries=carries)
-        networks = ActorCritic(shape, self.params["log_std"].shape[0])
-        gaussian = networks.policy(self.params, self.stats, obs)
-        return gaussian.mean if key is None else gaussian.sample(key)
+        gaussian = self._networks.policy(self.params, self.stats, obs)
+        action = gaussian.mean if key is None else gaussian.sample(key)
+        return action + obs["push"] if "push" in obs else action
+
+    def value(self, obs: dict[str, jax.Array]) -> jax.Array:
+        """What the critic expects, (): the discounted sum of scaled rewards, see `config["critic"]`.
+
+        As in `act`, entries that are newer than the critic are ignored.
+        """
+        known = self.stats["privileged_state"].mean.shape[0]
+        seen = {"privileged_state": obs["privileged_state"][..., :known]}
+        return self._networks.value(self.params, self.stats, seen)
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether it was saved with what judges its states."""
+        return "critic" in self.config
+
+    @property
+    def _networks(self) -> ActorCritic:
+        config = self.config
+        shape = NetworkConfig(
+            actor=tuple(config["actor"]), critic=tuple(config["critic"]["widths"]) if self.has_critic else (),
+            log_std=tuple(config["log_std"]), history=self.history, carries=config.get("carries", False),
+        )  # fmt: skip
+        return ActorCritic(shape, self.params["log_std"].shape[0])
 
     @property
     def history(self) -> int:
@@ -239,9 +261,12 @@ class Expert:
     @classmethod
     def of(
         cls, networks: ActorCritic, params: dict, stats: dict[str, RunningStats], env: dict, task: str = "anygrasp",
-        hand: str = "allegro",
+        hand: str = "allegro", returns: dict[str, float] | None = None,
     ) -> "Expert":  # fmt: skip
-        """Takes from a training what acting needs; `env`, the settings of its `task`, and `hand` stay with it."""
+        """Takes from a training what acting needs; `env`, the settings of its `task`, and `hand` stay with it.
+
+        With `returns`, the `discount` and the `reward_scale` of its critic's values, it takes the critic too.
+        """
         shape = networks.config
         config: dict[str, Any] = {"hand": hand, "task": task, "env": env}
         config |= {"actor": list(shape.actor), "log_std": list(shape.log_std)}
@@ -249,8 +274,19 @@ class Expert:
             config["history"] = shape.history
         if shape.carries:
             config["carries"] = True
-        acting = {name: params[name] for name in ("actor", "log_std", "history", "carry") if name in params}
-        return cls(config, acting, {name: stats[name] for name in ("state", "history") if name in stats})
+        parts, seen = ["actor", "log_std", "history", "carry"], ["state", "history"]
+        if returns is not None:
+            config["critic"] = {"widths": list(shape.critic), **returns}
+            parts, seen = [*parts, "critic"], [*seen, "privileged_state"]
+        acting = {name: params[name] for name in parts if name in params}
+        return cls(config, acting, {name: stats[name] for name in seen if name in stats})
+
+    @property
+    def actor(self) -> "Expert":
+        """The same without its critic."""
+        config = {name: value for name, value in self.config.items() if name != "critic"}
+        params = {name: value for name, value in self.params.items() if name != "critic"}
+        return Expert(config, params, {name: s for name, s in self.stats.items() if name != "privileged_state"})
 
     def save(self, folder: str | Path) -> None:
         """Writes `config.json` and `weights.npz`."""

@@ -12,8 +12,10 @@ def reflect(expert: Expert, factors: np.ndarray, hand: str) -> Expert:
     `factors` (d,), 1 or -1, say how the entries of the observation `state` are reflected (`registry.reflection` of
     `envs`); an expert from before there were so many sees the first of them. They go into the normaliser's means and
     the first layer, so the result is an expert like any other. Actions and the rest of what it sees, a history or an
-    action to begin with, are joints, which keep their angles. Raises ValueError if it sees more than there are.
+    action to begin with, are joints, which keep their angles. Its critic is left behind. Raises ValueError if it sees
+    more than there are.
     """
+    expert = expert.actor
     seen = expert.stats["state"]
     if len(factors) < len(seen.mean):
         raise ValueError(

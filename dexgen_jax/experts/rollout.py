@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from brax.envs.base import Env, State
 from flax import struct
 
+from dexgen_jax.experts.seldom import seldom
+
 _RESETS = 16  # environments that are reset together
 
 Policy = Callable[[dict[str, jax.Array], jax.Array], Any]  # (obs, key) -> action
@@ -41,40 +43,12 @@ def auto_reset_step(env: Env, state: State, action: jax.Array) -> tuple[State, S
     reached = env.step(state, action)
     key_reset, key_go_on = jax.random.split(reached.info["rng"])
     reached = reached.replace(info=reached.info | {"rng": key_go_on})
-    return _restarting(env)(ended(reached), key_reset, reached), reached
+    return _restart(env)(ended(reached), reached, key_reset, reached.info.get("level")), reached
 
 
-def _restarting(env: Env) -> Callable[[jax.Array, jax.Array, State], State]:
-    """Returns `restart(over, key, state)`: a fresh reset where an episode is `over`, else `state`.
-
-    Under `vmap` a choice between the two would compute both for all environments, and in a control step one in a
-    hundred is over. So the batch is told what to do instead: reset those that are over, a few at a time.
-    """
-
-    def reset(key: jax.Array, state: State) -> State:
-        level = state.info.get("level")
-        return env.reset(key) if level is None else env.reset(key, level)
-
-    @jax.custom_batching.custom_vmap
-    def restart(over: jax.Array, key: jax.Array, state: State) -> State:
-        return jax.tree.map(lambda new, old: jnp.where(over, new, old), reset(key, state), state)
-
-    @restart.def_vmap
-    def restart_some(size: int, batched: tuple, over: jax.Array, key: jax.Array, state: State) -> tuple[State, State]:
-        whole = lambda x, has: x if has else jnp.broadcast_to(x, (size, *jnp.shape(x)))
-        over, key, state = jax.tree.map(whole, (over, key, state), tuple(batched))
-
-        def few(now: tuple[jax.Array, State]) -> tuple[jax.Array, State]:
-            over, state = now
-            rows = jnp.nonzero(over, size=min(size, _RESETS), fill_value=size)[0]  # `size` is nobody
-            fresh = jax.vmap(reset)(*jax.tree.map(lambda x: x[rows], (key, state)))
-            put = lambda new, old: old.at[rows].set(new, mode="drop")
-            return over.at[rows].set(False, mode="drop"), jax.tree.map(put, fresh, state)
-
-        state = jax.lax.while_loop(lambda now: now[0].any(), few, (over, state))[1]
-        return state, jax.tree.map(lambda _: True, state)
-
-    return restart
+def _restart(env: Env) -> Callable[[jax.Array, State, jax.Array, jax.Array | None], State]:
+    """Returns `restart(over, state, key, level)`: `state`, or a fresh reset where an episode is `over`."""
+    return seldom(lambda key, level: env.reset(key) if level is None else env.reset(key, level), lambda size: _RESETS)
 
 
 def start(env: Env, key: jax.Array, count: int, episode_steps: int, level: float | None = None) -> State:

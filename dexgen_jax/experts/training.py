@@ -74,7 +74,7 @@ def start_from(state: TrainState, expert: Expert) -> TrainState:
     The expert may have seen less, if what it saw comes first, and may be narrower: it acts as before, and learns to use
     the rest. Raises ValueError if it saw more, is wider, or has another number of layers.
     """
-    expert = widen(expert, state)
+    expert = widen(expert.actor, state)
     new = {**state.params, **expert.params}, {**state.stats, **expert.stats}
     old = state.params, state.stats
     leaves = jax.tree_util.tree_leaves_with_path

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from dexgen_jax.dataset.collect import BehaviourConfig
 from dexgen_jax.defaults import fill
+from dexgen_jax.experts.lookahead import LookaheadConfig
 from dexgen_jax.grasps.library import GraphConfig
 
 SIZES = {
@@ -60,6 +61,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
 
     config.layout = ConfigDict(LAYOUT[size])  # blocks, written one by one: a killed run loses one; see `store.Layout`
     config.behaviour = fill(BehaviourConfig())  # stream i takes the i-th entry of each tuple, round and round
+    config.lookahead = fill(LookaheadConfig())  # how widely and how far the experts of anygrasp look ahead
     config.graph = fill(GraphConfig(), {"neighbours": NEIGHBOURS[size]} if size in NEIGHBOURS else {})
     config.env = ConfigDict()  # changes to the tasks the experts were trained in (fields that all of them have)
     config.env.episode_steps = 200  # control steps until truncation

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from dexgen_jax.defaults import fill
 from dexgen_jax.evaluation import benchmark
+from dexgen_jax.experts.lookahead import LookaheadConfig
 from dexgen_jax.grasps.library import GraphConfig
 
 
@@ -30,6 +31,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.num_envs = {"smoke": 32, "laptop": 256, "gpu": 2048}[size]
     config.seconds = {"smoke": 6.0, "laptop": 60.0, "gpu": 300.0}[size]  # s each environment is simulated for
 
+    config.lookahead = fill(LookaheadConfig())  # how widely and how far the experts of anygrasp look ahead
     config.graph = fill(GraphConfig(), {"neighbours": 8} if size == "smoke" else None)
 
     config.film = ConfigDict()

@@ -1,0 +1,114 @@
+"""An expert that looks ahead: plans are worth what they say, everybody has the same luck, and it pays."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from toy_env import Walk
+
+from dexgen_jax.experts import rollout
+from dexgen_jax.experts.lookahead import Lookahead, LookaheadConfig
+from dexgen_jax.experts.networks import ActorCritic, Expert, NetworkConfig, RunningStats
+
+ENV = Walk(episode_steps=30)
+NETWORKS = ActorCritic(NetworkConfig(actor=(4,), critic=(8,)), ENV.action_size)
+RETURNS = {"discount": 0.9, "reward_scale": 0.5}
+CONFIG = LookaheadConfig(candidates=6, horizon=5, commit=2, push=1.0)
+
+
+@pytest.fixture(scope="module")
+def expert():
+    sizes = {name: shape[0] for name, shape in ENV.observation_size.items()}
+    params = NETWORKS.init(jax.random.PRNGKey(0), sizes)
+    stats = {name: RunningStats.zeros(size).update(jnp.eye(size) * 2) for name, size in sizes.items()}
+    return Expert.of(NETWORKS, params, stats, env={}, returns=RETURNS)
+
+
+@pytest.fixture(scope="module")
+def ahead(expert):
+    return Lookahead(ENV, expert, CONFIG)
+
+
+@pytest.fixture(scope="module")
+def state(ahead):
+    """After a reset, as the task itself would show it."""
+    state = jax.jit(ahead.reset)(jax.random.PRNGKey(3))
+    return state.replace(obs={name: value for name, value in state.obs.items() if name != "push"})
+
+
+def test_a_candidate_is_worth_its_discounted_rewards_and_the_critics_word(ahead, expert, state):
+    pushes = jax.random.normal(jax.random.PRNGKey(1), (5, 2))
+    worth = jax.jit(ahead._worth)(state, pushes)
+    now, by_hand, step = state, 0.0, jax.jit(ENV.step)
+    for i, push in enumerate(pushes):
+        now = step(now, jnp.clip(expert.actor.act({"state": now.obs["state"]}) + push, -1, 1))
+        by_hand += 0.9**i * 0.5 * float(now.reward)
+    np.testing.assert_allclose(worth, by_hand + 0.9**5 * float(expert.value(now.obs)), rtol=1e-4)
+
+
+def test_nothing_counts_behind_a_drop(ahead, state):
+    out = state.replace(pipeline_state=jnp.array([2.5, 0.0]))  # beyond the fence, whatever is done
+    pushes = jnp.zeros((5, 2))
+    first = jax.jit(ENV.step)(out, jnp.clip(ahead.expert.act({"state": out.obs["state"]}), -1, 1))
+    np.testing.assert_allclose(jax.jit(ahead._worth)(out, pushes), 0.5 * float(first.reward), rtol=1e-5)
+
+
+def test_the_best_candidate_is_taken_and_the_experts_own_is_one(ahead, state):
+    key = jax.random.PRNGKey(5)
+    plan = jax.jit(ahead._plan)(key, state)
+    assert plan.shape == (2, 2) and (plan[0] == plan[1]).all()  # a push lasts until the next look
+    key_luck = jax.random.split(key)[1]
+    start = state.replace(info=state.info | {"rng": key_luck})
+    own = jax.jit(ahead._worth)(start, jnp.zeros((5, 2)))
+    taken = jax.jit(ahead._worth)(start, jnp.concatenate([plan, plan, plan[:1]]))  # its later pushes are not told
+    assert np.abs(plan).max() > 0 or taken == own
+    narrow = Lookahead(ENV, ahead.expert, dataclasses.replace(CONFIG, candidates=1))
+    assert not jax.jit(narrow._plan)(key, state).any()
+
+
+def test_looking_ahead_pays_and_a_batch_does_what_each_would_alone(ahead, expert):
+    def lives(env, batch):
+        def life(key):
+            def step(now, _):
+                then, reached = rollout.auto_reset_step(env, now, jnp.clip(expert.act(now.obs), -1, 1))
+                return then, (reached.reward, then.pipeline_state)
+
+            return jax.lax.scan(step, env.reset(key), None, length=9)[1]
+
+        return jax.jit(lambda keys: batch(life, keys))(jax.random.split(jax.random.PRNGKey(7), 24))
+
+    with_plans, alone = lives(ahead, lambda life, keys: jax.vmap(life)(keys)), lives(ahead, jax.lax.map)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), with_plans, alone)
+    without = lives(ENV, lambda life, keys: jax.vmap(life)(keys))
+    assert with_plans[0].sum(1).mean() > without[0].sum(1).mean() + 1
+
+
+def test_a_plan_does_not_know_the_luck_that_comes(ahead, expert, state):
+    """The disturbances of the control steps that follow are the same whether or not somebody looked ahead."""
+    calm = Lookahead(ENV, expert, dataclasses.replace(CONFIG, candidates=1))
+    step = lambda env: jax.jit(env.step)(state, jnp.array([0.3, -0.2]))
+    looked, not_looked = step(ahead), step(calm)
+    np.testing.assert_array_equal(looked.pipeline_state, not_looked.pipeline_state)
+    np.testing.assert_array_equal(looked.info["rng"], not_looked.info["rng"])
+    assert looked.obs["push"].any() and not not_looked.obs["push"].any()
+
+
+def test_what_cannot_be_planned_is_refused(expert):
+    with pytest.raises(ValueError, match="this expert has no critic, .* start_from and a ppo.critic_first"):
+        Lookahead(ENV, expert.actor, CONFIG)
+    with pytest.raises(ValueError, match="commit is 9, and the horizon only 8 control steps"):
+        LookaheadConfig(commit=9)
+    with pytest.raises(ValueError, match="candidates"):
+        LookaheadConfig(candidates=0)
+
+
+def test_an_expert_keeps_its_critic_in_its_file(expert, tmp_path):
+    expert.save(tmp_path)
+    read = Expert.from_pretrained(tmp_path)
+    obs = {"privileged_state": jnp.arange(7.0) / 3, "state": jnp.arange(4.0)}  # two entries newer than the critic
+    assert read.config["critic"] == {"widths": [8], **RETURNS}
+    np.testing.assert_array_equal(read.value(obs), expert.value({"privileged_state": obs["privileged_state"][:5]}))
+    assert not read.actor.has_critic
+    np.testing.assert_array_equal(read.actor.act(obs), expert.act(obs))
