@@ -10,7 +10,7 @@ import artefacts
 import assist_rows
 import evaluation_files as files
 import launch
-from expert_files import build_env, load_expert
+from expert_files import expert_env
 from ml_collections import ConfigDict
 
 from dexgen_jax.evaluation import assist, helping, report
@@ -20,7 +20,7 @@ from dexgen_jax.run_log import RunLog, atomic_write
 def run(config: ConfigDict, log: RunLog) -> dict:
     """Simulates the rows that are not on disk yet, then compares, films and reports."""
     check(config)
-    env = build_env(load_expert(config)[1])
+    env = expert_env(config)
     controller = artefacts.controller(config, settings=files.settings(config))
     rows = list(assist_rows.simulate(config, log, cases(config), env, controller, log.folder).values())
     groups = report.by_operator(rows)

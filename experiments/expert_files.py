@@ -50,6 +50,12 @@ def load_expert(config: ConfigDict) -> tuple[Expert, ConfigDict]:
     return expert, ConfigDict({**config.to_dict(), **own})
 
 
+def expert_env(config: ConfigDict) -> registry.Env:
+    """The environment that the config's expert acts in, ahead of which it looks if the config says so."""
+    expert, config = load_expert(config)
+    return looking_ahead(build_env(config), expert, config)
+
+
 def load_task(task: str, config: ConfigDict) -> tuple[registry.Env, Callable, ConfigDict]:
     """A task with the one that masters it: its environment, observations -> actions, and the config of both.
 

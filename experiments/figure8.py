@@ -17,7 +17,7 @@ import artefacts
 import assist_rows
 import evaluation_files as files
 import launch
-from expert_files import build_env, load_expert
+from expert_files import expert_env
 from ml_collections import ConfigDict
 from worlds import SPLITS
 
@@ -37,7 +37,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     for split in config.splits:
         place = ConfigDict({**config.to_dict(), "env": {**config.env.to_dict(), "randomization": SPLITS[split]}})
         place.objects = config.held_out if split == "held_out" else config.objects
-        env = build_env(load_expert(place)[1])
+        env = expert_env(place)
         rows = assist_rows.simulate(place, log, cases(config, split), env, controller, log.folder / split)
         found[split] = [row | {"split": split} for row in rows.values()]
         if split == "train":

@@ -40,7 +40,9 @@ STAGES = {
 }
 TOGETHER = ("grasps", "dataset")  # folders of stages that several commands may do at once, for they share the work out
 PER_PROCESS = ("run_dir", "writer", "writers")  # settings that may differ between commands for one folder
-FORMER = {"hand": pretrained.FIRST_HAND, "dataset": "run"}  # settings that once there was no choice of
+# Settings that once there was no choice of.
+FORMER = {"hand": pretrained.FIRST_HAND, "dataset": "run", "lookahead.candidates": 1, "lookahead.horizon": 8}
+FORMER |= {"lookahead.commit": 4, "lookahead.push": 0.5}
 MAY_GROW = ("iterations", "take_new_streams")  # of a begun stage: to learn for longer, or from more, is to go on
 CONFIG_FILE = "stage_config.json"
 VERSIONS_FILE = "versions.json"

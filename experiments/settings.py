@@ -151,6 +151,7 @@ def _engine(config: ConfigDict) -> None:
 def _task(config: ConfigDict) -> None:
     from dexgen_jax.defaults import override
     from dexgen_jax.envs import registry
+    from dexgen_jax.experts import lookahead
     from dexgen_jax.grasps import goals
 
     name = config.get("task", "anygrasp")
@@ -158,6 +159,7 @@ def _task(config: ConfigDict) -> None:
         raise ValueError(f"no task named {name!r}; there are: {', '.join(registry.TASKS)}")
     override(registry.TASKS[name][1](), config.get("env", ConfigDict()).to_dict())
     override(goals.GraphConfig(), config.get("graph", ConfigDict()).to_dict())
+    override(lookahead.LookaheadConfig(), config.get("lookahead", ConfigDict()).to_dict())
 
 
 def _task_of_an_expert(config: ConfigDict) -> None:

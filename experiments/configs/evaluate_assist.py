@@ -15,6 +15,7 @@ from dexgen_jax.controller.controller import Settings
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.defaults import fill
 from dexgen_jax.evaluation import benchmark
+from dexgen_jax.experts.lookahead import LookaheadConfig
 from dexgen_jax.grasps.library import GraphConfig
 
 SIZES = {
@@ -68,6 +69,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.film.traced = 16  # environments to choose the filmed one from
 
     few = {"smoke": {"neighbours": 8}, "laptop": {"neighbours": 6}}  # goals to draw from, in a sparse library
+    config.lookahead = fill(LookaheadConfig())  # how widely and how far the expert who operates looks ahead
     config.graph = fill(GraphConfig(), few.get(size))
     config.env = ConfigDict()  # changes to the task the expert was trained in (fields of AnygraspConfig)
     config.env.episode_steps = 100_000  # control steps: no time limit, an object is held until it drops

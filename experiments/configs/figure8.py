@@ -22,6 +22,7 @@ from dexgen_jax.controller.controller import Settings
 from dexgen_jax.controller.listening import ListeningConfig
 from dexgen_jax.defaults import fill
 from dexgen_jax.evaluation import benchmark, helping
+from dexgen_jax.experts.lookahead import LookaheadConfig
 from dexgen_jax.grasps.library import GraphConfig
 
 PAPER = ("noisy 0.75", "noisy 1.5", "slow 0.5", "slow 1")
@@ -108,6 +109,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.film.seconds = 20.0  # s; what each row keeps to be shown again; 0 makes no film
     config.film.width, config.film.height = 288, 240  # pixels of each of the two pictures
     config.film.traced = 16  # environments to choose the filmed one from
+    config.lookahead = fill(LookaheadConfig())  # how widely and how far the expert who operates looks ahead
     config.graph = fill(GraphConfig(), {"neighbours": 8} if size == "smoke" else None)
     config.env = ConfigDict()  # changes to the task the expert was trained in, in all splits
     config.env.episode_steps = 100_000  # control steps: no time limit, an object is held until it drops

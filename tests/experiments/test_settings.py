@@ -45,6 +45,7 @@ def test_what_ships_is_accepted(size):
         ("anygrasp_ppo.start_from", "nowhere", "start_from is 'nowhere', and there is no such file or folder"),
         ("anygrasp_ppo.env.randomization.gravity_angle", -1.0, "randomization.gravity_angle must lie in order"),
         ("anygrasp_ppo.graph.neighbours", 500, "neighbours is 500: it must be less than config.grow_grasps.grasps"),
+        ("collect_dataset.lookahead.commit", 9, "commit is 9, and the horizon only 8 control steps"),
         ("collect_dataset.tasks", ("anygrasp", "walk"), "collect_dataset: no task named 'walk'"),
         ("collect_dataset.objects", "cube_60", "has 'cube_60', of which config.grow_grasps.objects has no grasps"),
         ("collect_dataset.layout.rows", 0, "config.collect_dataset.layout.rows is 0: it must be at least 1"),
