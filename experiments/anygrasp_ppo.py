@@ -7,16 +7,14 @@ Command: python experiments/anygrasp_ppo.py --config=experiments/configs/anygras
 With --config.play=True it trains nothing, and films the run's expert, or that in --config.expert, to play/expert.mp4.
 """
 
-import dataclasses
 from pathlib import Path
 
 import artefacts
 import jax
-import jax.numpy as jnp
 import launch
 import numpy as np
 import stopping
-from expert_files import build_env, play
+from expert_files import build_env, play, present
 from ml_collections import ConfigDict
 
 from dexgen_jax.checkpoints import Checkpoints
@@ -73,16 +71,6 @@ def finite_means(waiting: list[dict[str, jax.Array]], iteration: int) -> dict[st
     means = jax.tree.map(lambda *rows: float(np.mean(rows)), *jax.device_get(waiting)) if waiting else {}
     ppo.check_finite(means, iteration)
     return means
-
-
-def present(
-    state: ppo.TrainState, actor_critic: networks.ActorCritic, settings: ppo.PPOConfig, env: registry.Env, task: str
-) -> networks.Expert:
-    """The expert that a training has made so far, on one device."""
-    params, stats = jax.tree.map(jnp.asarray, jax.device_get((state.params, state.stats)))
-    returns = {"discount": settings.discount, "reward_scale": settings.reward_scale}
-    own = dataclasses.asdict(env.config)
-    return networks.Expert.of(actor_critic, params, stats, own, task, env.hand.name, returns)
 
 
 def score(env: registry.Env, expert: networks.Expert, config: ConfigDict) -> dict[str, dict]:

@@ -1,10 +1,12 @@
 """What the scripts share about experts: the environment a config describes, a trained expert in its task, its film."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import artefacts
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -13,8 +15,9 @@ from dexgen_jax.defaults import override
 from dexgen_jax.envs import free_motion, registry
 from dexgen_jax.envs.history import History
 from dexgen_jax.evaluation import assist, operators
+from dexgen_jax.experts import ppo
 from dexgen_jax.experts.lookahead import Lookahead, LookaheadConfig
-from dexgen_jax.experts.networks import Expert
+from dexgen_jax.experts.networks import ActorCritic, Expert
 from dexgen_jax.physics import engine as engines
 from dexgen_jax.run_log import RunLog
 from dexgen_jax.viz import film, video
@@ -34,6 +37,13 @@ def looking_ahead(env: registry.Env, expert: Expert, config: ConfigDict) -> regi
     """The environment in which the expert looks ahead as the config says; without a second candidate `env` itself."""
     settings = override(LookaheadConfig(), config.lookahead.to_dict())
     return Lookahead(env, expert, settings) if settings.candidates > 1 else env
+
+
+def present(state: ppo.TrainState, shape: ActorCritic, config: ppo.PPOConfig, env: registry.Env, task: str) -> Expert:
+    """The expert that a training has made so far, on one device."""
+    params, stats = jax.tree.map(jnp.asarray, jax.device_get((state.params, state.stats)))
+    returns, own = ppo.returns(config), dataclasses.asdict(env.config)
+    return Expert.of(shape, params, stats, own, task, env.hand.name, returns)
 
 
 def load_expert(config: ConfigDict) -> tuple[Expert, ConfigDict]:

@@ -151,6 +151,11 @@ def learn(
     return state.replace(params=params, optimizer=optimizer, stats=stats, learning_rate=rate), metrics
 
 
+def returns(config: PPOConfig) -> dict[str, float]:
+    """What a critic's values are sums of, for `Expert.of`."""
+    return {"discount": config.discount, "reward_scale": config.reward_scale}
+
+
 def check_finite(metrics: dict[str, float], iteration: int) -> None:
     """Raises FloatingPointError naming what stopped being a number, and when."""
     broken = [name for name, value in metrics.items() if not math.isfinite(value)]
