@@ -35,7 +35,7 @@ def build_env(config: ConfigDict) -> registry.Env:
 
 def looking_ahead(env: registry.Env, expert: Expert, config: ConfigDict) -> registry.Env:
     """The environment in which the expert looks ahead as the config says; without a second candidate `env` itself."""
-    settings = override(LookaheadConfig(), config.lookahead.to_dict())
+    settings = override(LookaheadConfig(), config.get("lookahead", ConfigDict()).to_dict())
     return Lookahead(env, expert, settings) if settings.candidates > 1 else env
 
 

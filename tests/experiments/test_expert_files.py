@@ -10,6 +10,7 @@ import pytest
 from fake_env import FakeEnv
 from ml_collections import ConfigDict
 
+from dexgen_jax.experts.lookahead import Lookahead
 from dexgen_jax.run_log import RunLog
 
 CONFIGS = Path(expert_files.__file__).parent / "configs"
@@ -41,6 +42,21 @@ def test_an_evaluation_says_when_a_goal_counts_not_the_experts_training(expert, 
         config.expert = "x"
         _, merged = expert_files.load_expert(config)
         assert (merged.env.hold_steps, merged.env.episode_steps) == (hold_steps, 100_000)
+
+
+@pytest.mark.parametrize("name", ["evaluate_expert", "evaluate_assist", "figure8", "collect_dataset"])
+def test_an_expert_looks_ahead_only_if_the_config_says_so(expert, monkeypatch, name):
+    config = command_line.load(f"{CONFIGS}/{name}.py:smoke", CONFIGS)
+    config.expert, expert.has_critic, expert.task, env = "x", True, "anygrasp", FakeEnv()
+    monkeypatch.setattr(expert_files, "build_env", lambda config: env)
+    made = lambda: (
+        expert_files.load_task("anygrasp", config)[0] if "tasks" in config else expert_files.expert_env(config)
+    )
+    assert made() is env
+    config.lookahead.candidates, config.lookahead.horizon = 3, 6
+    ahead = made()
+    assert isinstance(ahead, Lookahead) and ahead.env is env and ahead.expert is expert
+    assert (ahead.config.candidates, ahead.config.horizon, ahead.config.commit) == (3, 6, 4)
 
 
 def test_what_the_run_folder_has_not_made_yet_is_asked_for(tmp_path):
