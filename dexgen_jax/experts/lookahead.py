@@ -10,6 +10,7 @@ could not do, be copied, makes this an expert for recordings and for simulation,
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +30,12 @@ class LookaheadConfig:
     horizon: int = 8  # control steps that a candidate is followed
     commit: int = 4  # control steps until it looks ahead again, and that a push lasts
     push: float = 0.5  # standard deviation of the pushes, in units of an action; of the gentlest candidate half as much
+    drop_cost: float = 0.0  # what a drop costs in a plan beside the task's own reward, in the critic's scaled units
 
     def __post_init__(self) -> None:
         require(self, counts="candidates horizon commit", positive="push")
+        if not 0 <= self.drop_cost < math.inf:
+            raise ValueError(f"drop_cost is {self.drop_cost}: it must be a number from 0")
         if self.commit > self.horizon:
             raise ValueError(f"commit is {self.commit}, and the horizon only {self.horizon} control steps")
 
@@ -92,7 +96,8 @@ class Lookahead(Wrapper):
         def step(now: tuple, push: jax.Array) -> tuple[tuple, None]:
             state, earned, weight = now  # `weight` is 0 once the object is lost
             after = self.env.step(state, jnp.clip(self.expert.act(state.obs) + push, -1.0, 1.0))
-            earned += jnp.where(weight > 0, weight * scale * after.reward, 0.0)
+            worth = scale * after.reward - self.config.drop_cost * after.done
+            earned += jnp.where(weight > 0, weight * worth, 0.0)
             return (after, earned, weight * discount * (1.0 - after.done)), None
 
         start = state, jnp.zeros_like(state.reward), jnp.ones_like(state.reward)

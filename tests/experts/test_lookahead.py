@@ -53,6 +53,8 @@ def test_nothing_counts_behind_a_drop(ahead, state):
     pushes = jnp.zeros((5, 2))
     first = jax.jit(ENV.step)(out, jnp.clip(ahead.expert.act({"state": out.obs["state"]}), -1, 1))
     np.testing.assert_allclose(jax.jit(ahead._worth)(out, pushes), 0.5 * float(first.reward), rtol=1e-5)
+    careful = Lookahead(ENV, ahead.expert, dataclasses.replace(CONFIG, drop_cost=2.0))
+    np.testing.assert_allclose(jax.jit(careful._worth)(out, pushes), 0.5 * float(first.reward) - 2, rtol=1e-5)
 
 
 def test_the_best_candidate_is_taken_and_the_experts_own_is_one(ahead, state):
@@ -100,6 +102,8 @@ def test_what_cannot_be_planned_is_refused(expert):
         Lookahead(ENV, expert.actor, CONFIG)
     with pytest.raises(ValueError, match="commit is 9, and the horizon only 8 control steps"):
         LookaheadConfig(commit=9)
+    with pytest.raises(ValueError, match="drop_cost is -1: it must be a number from 0"):
+        LookaheadConfig(drop_cost=-1)
     with pytest.raises(ValueError, match="candidates"):
         LookaheadConfig(candidates=0)
 
