@@ -41,8 +41,12 @@ STAGES = {
 TOGETHER = ("grasps", "dataset")  # folders of stages that several commands may do at once, for they share the work out
 PER_PROCESS = ("run_dir", "writer", "writers")  # settings that may differ between commands for one folder
 # Settings that once there was no choice of.
-FORMER = {"hand": pretrained.FIRST_HAND, "dataset": "run", "lookahead.candidates": 1, "lookahead.horizon": 8}
-FORMER |= {"lookahead.commit": 4, "lookahead.push": 0.5, "lookahead.drop_cost": 0.0}
+FORMER = {"hand": pretrained.FIRST_HAND, "dataset": "run"}
+FORMER |= {
+    f"{whose}lookahead.{name}": value
+    for name, value in dict(candidates=1, horizon=8, commit=4, push=0.5, drop_cost=0.0).items()
+    for whose in ("", "fine_rotation.")
+}
 MAY_GROW = ("iterations", "take_new_streams")  # of a begun stage: to learn for longer, or from more, is to go on
 CONFIG_FILE = "stage_config.json"
 VERSIONS_FILE = "versions.json"

@@ -2,7 +2,7 @@
 
 An environment here is a pure function of its state, so the simulator itself is the model to plan with: no model is
 learned, and nothing is undone. Candidates are the expert's own actions and the same with a push that lasts a moment; a
-candidate is worth the rewards of the next second and what the expert's critic expects after them. That is predictive
+candidate is worth the rewards up to a horizon and what the expert's critic expects after it. That is predictive
 sampling (arXiv:2212.00541) around a learned policy, with a learned value behind the horizon.
 
 All candidates meet the same luck, drawn anew: nobody foresees a push on the object, or the next goal. What a real hand

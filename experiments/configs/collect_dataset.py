@@ -61,7 +61,8 @@ def get_config(size: str = "laptop") -> ConfigDict:
 
     config.layout = ConfigDict(LAYOUT[size])  # blocks, written one by one: a killed run loses one; see `store.Layout`
     config.behaviour = fill(BehaviourConfig())  # stream i takes the i-th entry of each tuple, round and round
-    config.lookahead = fill(LookaheadConfig())  # how widely and how far the experts of anygrasp look ahead
+    config.lookahead = fill(LookaheadConfig())  # how widely and how far the expert looks ahead
+    config.fine_rotation.lookahead = fill(LookaheadConfig())  # likewise; the shipped one has no critic, and cannot
     config.graph = fill(GraphConfig(), {"neighbours": NEIGHBOURS[size]} if size in NEIGHBOURS else {})
     config.env = ConfigDict()  # changes to the tasks the experts were trained in (fields that all of them have)
     config.env.episode_steps = 200  # control steps until truncation

@@ -31,7 +31,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.num_envs = {"smoke": 32, "laptop": 256, "gpu": 2048}[size]
     config.seconds = {"smoke": 6.0, "laptop": 60.0, "gpu": 300.0}[size]  # s each environment is simulated for
 
-    config.lookahead = fill(LookaheadConfig())  # how widely and how far the experts of anygrasp look ahead
+    config.lookahead = fill(LookaheadConfig())  # how widely and how far the expert looks ahead
     config.graph = fill(GraphConfig(), {"neighbours": 8} if size == "smoke" else None)
 
     config.film = ConfigDict()

@@ -57,6 +57,9 @@ def test_an_expert_looks_ahead_only_if_the_config_says_so(expert, monkeypatch, n
     ahead = made()
     assert isinstance(ahead, Lookahead) and ahead.env is env and ahead.expert is expert
     assert (ahead.config.candidates, ahead.config.horizon, ahead.config.commit) == (3, 6, 4)
+    if "tasks" in config:  # each task's own: the shipped expert of fine rotation has no critic
+        expert.task, config.fine_rotation.expert = "fine_rotation", "x"
+        assert expert_files.load_task("fine_rotation", config)[0] is env
 
 
 def test_what_the_run_folder_has_not_made_yet_is_asked_for(tmp_path):

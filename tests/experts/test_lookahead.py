@@ -57,17 +57,28 @@ def test_nothing_counts_behind_a_drop(ahead, state):
     np.testing.assert_allclose(jax.jit(careful._worth)(out, pushes), 0.5 * float(first.reward) - 2, rtol=1e-5)
 
 
-def test_the_best_candidate_is_taken_and_the_experts_own_is_one(ahead, state):
-    key = jax.random.PRNGKey(5)
-    plan = jax.jit(ahead._plan)(key, state)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_best_candidate_is_taken_and_the_experts_own_is_one(expert, state, sign):
+    offered = []
+
+    class Told(Lookahead):
+        """Candidates are worth what is told here: the larger the push the better, or the worse."""
+
+        def _worth(self, state, pushes):
+            size = jnp.sum(pushes**2)
+            jax.debug.callback(lambda size: offered.append(float(size)), size)
+            return sign * size
+
+    plan = Told(ENV, expert, CONFIG)._plan(jax.random.PRNGKey(5), state)
+    jax.effects_barrier()
     assert plan.shape == (2, 2) and (plan[0] == plan[1]).all()  # a push lasts until the next look
-    key_luck = jax.random.split(key)[1]
-    start = state.replace(info=state.info | {"rng": key_luck})
-    own = jax.jit(ahead._worth)(start, jnp.zeros((5, 2)))
-    taken = jax.jit(ahead._worth)(start, jnp.concatenate([plan, plan, plan[:1]]))  # its later pushes are not told
-    assert np.abs(plan).max() > 0 or taken == own
-    narrow = Lookahead(ENV, ahead.expert, dataclasses.replace(CONFIG, candidates=1))
-    assert not jax.jit(narrow._plan)(key, state).any()
+    assert len(offered) == 6 and min(offered) == 0 < sorted(offered)[1]  # its own, and five others
+    if sign < 0:
+        assert not plan.any()
+    else:
+        whole = Told(ENV, expert, dataclasses.replace(CONFIG, horizon=2))._plan(jax.random.PRNGKey(5), state)
+        jax.effects_barrier()
+        np.testing.assert_allclose(jnp.sum(whole**2), max(offered[6:]), rtol=1e-5)
 
 
 def test_looking_ahead_pays_and_a_batch_does_what_each_would_alone(ahead, expert):
