@@ -53,7 +53,7 @@ class Lookahead(Wrapper):
                 "this expert has no critic, which says what comes behind the horizon: train again, or give it one by "
                 "a training with start_from and a ppo.critic_first of all its iterations"
             )
-        self.expert, self.config = expert, config
+        self.expert, self.plans = expert, config  # `config` is the task's, as everywhere
         self._choose = seldom(self._plan, lambda size: -(-size // config.commit))
 
     @property
@@ -62,8 +62,8 @@ class Lookahead(Wrapper):
 
     def reset(self, rng: jax.Array, *level: jax.Array | float) -> State:
         """As the task's own `reset`, with the level of its curriculum if it has one."""
-        nothing = jnp.zeros((self.config.commit, self.env.action_size), jnp.float32)
-        state = _show(self.env.reset(rng, *level), nothing, jnp.int32(self.config.commit - 1))
+        nothing = jnp.zeros((self.plans.commit, self.env.action_size), jnp.float32)
+        state = _show(self.env.reset(rng, *level), nothing, jnp.int32(self.plans.commit - 1))
         return state.replace(info=restarts.remember_more(state.info))
 
     def step(self, state: State, action: jax.Array) -> State:
@@ -73,12 +73,12 @@ class Lookahead(Wrapper):
         after = self.env.step(state, action)
         key, rng = jax.random.split(after.info["rng"])
         after = after.replace(info=after.info | {"rng": rng})
-        plan = self._choose(row >= self.config.commit, plan, key, after)
-        return _show(after, plan, row % self.config.commit)
+        plan = self._choose(row >= self.plans.commit, plan, key, after)
+        return _show(after, plan, row % self.plans.commit)
 
     def _plan(self, key: jax.Array, state: State) -> jax.Array:
         """The pushes (commit, n) of the candidate that turns out best."""
-        config = self.config
+        config = self.plans
         key_push, key_luck = jax.random.split(key)
         moments = -(-config.horizon // config.commit)
         push = jax.random.normal(key_push, (config.candidates, moments, self.env.action_size))
@@ -96,7 +96,7 @@ class Lookahead(Wrapper):
         def step(now: tuple, push: jax.Array) -> tuple[tuple, None]:
             state, earned, weight = now  # `weight` is 0 once the object is lost
             after = self.env.step(state, jnp.clip(self.expert.act(state.obs) + push, -1.0, 1.0))
-            worth = scale * after.reward - self.config.drop_cost * after.done
+            worth = scale * after.reward - self.plans.drop_cost * after.done
             earned += jnp.where(weight > 0, weight * worth, 0.0)
             return (after, earned, weight * discount * (1.0 - after.done)), None
 
