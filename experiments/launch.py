@@ -41,7 +41,7 @@ STAGES = {
 TOGETHER = ("grasps", "dataset")  # folders of stages that several commands may do at once, for they share the work out
 PER_PROCESS = ("run_dir", "writer", "writers")  # settings that may differ between commands for one folder
 # Settings that once there was no choice of.
-FORMER = {"hand": pretrained.FIRST_HAND, "dataset": "run"}
+FORMER: dict[str, Any] = {"hand": pretrained.FIRST_HAND, "dataset": "run"}
 FORMER |= {
     f"{whose}lookahead.{name}": value
     for name, value in dict(candidates=1, horizon=8, commit=4, push=0.5, drop_cost=0.0).items()
