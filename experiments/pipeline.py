@@ -20,7 +20,7 @@ from dexgen_jax import pretrained
 from dexgen_jax.hand import registry
 from dexgen_jax.run_log import RESULT_FILE, RunLog
 
-STAGES_USING_EXPERT = ("collect_dataset", "evaluate_assist")
+MAKERS = {"grasps": "grow_grasps", "expert": "anygrasp_ppo"}  # what can be taken from elsewhere, and who makes it
 
 
 def run(config: ConfigDict, log: RunLog) -> dict:
@@ -31,9 +31,10 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         launch.refuse_other_settings(stage_config, log.run_dir / launch.STAGES[script])
     refuse_gaps(log.run_dir, [launch.STAGES[script] for script in stages])
     results = {}
-    if "anygrasp_ppo" not in stages:
-        results["expert"] = {"taken": config.expert, "folder": str(expert_folder(config))}
-        print(f"{'anygrasp_ppo':18}          the expert {config.expert}, nothing to train", flush=True)
+    for kind, script in MAKERS.items():
+        if script not in stages:
+            results[kind] = {"taken": config[kind], "folder": str(folder_of(kind, config))}
+            print(f"{script:18}          {kind} {config[kind]}, nothing to make", flush=True)
     for script, stage_config in stages.items():
         folder = launch.STAGES[script]
         results[folder] = launch.run_stage(importlib.import_module(script).run, stage_config, folder)
@@ -44,26 +45,29 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
 
 def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
-    """The config of each stage to run, by script, with the pipeline's run folder, seed, hand and expert in it."""
-    if not (folder := expert_folder(config)).is_dir() and config.expert != "run":
-        raise FileNotFoundError(f"no expert in {folder}; train one here with --config.expert=run")
-    if config.expert != "run":
+    """The config of each stage to run, by script, with the pipeline's run folder, seed, hand and what it takes in it."""
+    taken = [kind for kind in MAKERS if config[kind] != "run"]
+    for kind in taken:
+        if not (folder := folder_of(kind, config)).is_dir():
+            raise FileNotFoundError(f"no {kind} in {folder}; make it here with --config.{kind}=run")
+    if "expert" in taken:
         artefacts.expert(config)  # refuses one of another hand now, and not when grasps are grown
     stages = {}
     for script in launch.STAGES:
-        if config.expert != "run" and script == "anygrasp_ppo":
+        if script in (MAKERS[kind] for kind in taken):
             continue
         stage = ConfigDict(config[script].to_dict())
         stage.run_dir, stage.seed, stage.hand = config.run_dir, config.seed, config.hand
-        if script in STAGES_USING_EXPERT and stage.expert == "run":
-            stage.expert = config.expert
+        for kind in taken:
+            if stage.get(kind) == "run":
+                stage[kind] = config[kind]
         stages[script] = stage.lock()
     return stages
 
 
-def expert_folder(config: ConfigDict) -> Path:
-    """Where the expert of the pipeline's hand lies."""
-    return pretrained.find("expert", config.expert, config.run_dir, registry.load(config.hand).name)
+def folder_of(kind: str, config: ConfigDict) -> Path:
+    """Where the grasps, or the expert, of the pipeline's hand lie."""
+    return pretrained.find(kind, config[kind], config.run_dir, registry.load(config.hand).name)
 
 
 def refuse_gaps(run_dir: Path, folders: list[str]) -> None:

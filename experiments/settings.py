@@ -63,7 +63,7 @@ def refuse_chain(stages: dict[str, ConfigDict]) -> None:
         check = getattr(importlib.import_module(script), "check", None)
         if check is not None:
             check(stage)
-    grown = stages["grow_grasps"]
+    grown = stages.get("grow_grasps", ConfigDict())  # none are grown where they are taken from elsewhere
     if "objects" in grown:
         for script, stage in stages.items():
             for user in (stage, *(stage[task] for task in stage.get("tasks", ()) if task in stage)):

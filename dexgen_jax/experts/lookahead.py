@@ -54,7 +54,7 @@ class Lookahead(Wrapper):
                 "a training with start_from and a ppo.critic_first of all its iterations"
             )
         self.expert, self.plans = expert, config  # `config` is the task's, as everywhere
-        self._choose = seldom(self._plan, lambda size: -(-size // config.commit))
+        self._choose = seldom(self._plan, lambda size: -(-size // (4 * config.commit)))  # what is due varies
 
     @property
     def observation_size(self) -> dict[str, tuple[int, ...]]:

@@ -30,6 +30,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.run_dir = f"runs/{size}"  # folder of the run; each stage has its folder inside
     config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0  # of every stage
+    config.grasps = "run"  # run: grown here; shipped or a folder: those
     config.expert = SIZES[size]["expert"]  # run: trained here; shipped, shipped:NAME or a folder: that one
     for stage in STAGES:
         config[stage] = _stage_config(stage, size)
