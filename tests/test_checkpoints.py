@@ -18,7 +18,7 @@ import pytest
 from flax import struct
 
 from dexgen_jax import checkpoints
-from dexgen_jax.checkpoints import Checkpoints, load_weights, save_weights
+from dexgen_jax.checkpoints import Checkpoints, load_weights, pack, save_weights
 
 
 @struct.dataclass
@@ -190,6 +190,31 @@ def test_weights_come_back_with_their_config(tmp_path):
     restored = flax.serialization.from_state_dict(tree, loaded)
     assert_same_bits(restored, jax.tree.map(np.asarray, tree))
     assert sorted(path.name for path in (tmp_path / "artefact").iterdir()) == ["config.json", "weights.npz"]
+
+
+def test_packed_weights_take_half_and_come_back_in_32_bits(tmp_path):
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(300, 200)).astype(np.float32), rng.normal(size=200).astype(np.float32)
+    count = np.full(3, 1e6, np.float32)
+    save_weights(tmp_path / "whole", {"a": 1}, {"net": {"kernel": kernel, "bias": bias}, "count": count})
+    pack(tmp_path / "whole", tmp_path / "packed")
+    config, tree = load_weights(tmp_path / "packed")
+    assert config == {"a": 1} and tree["net"]["kernel"].dtype == np.float32
+    np.testing.assert_allclose(tree["net"]["kernel"], kernel, rtol=2**-11, atol=1e-7)
+    np.testing.assert_array_equal(tree["net"]["bias"], bias)
+    np.testing.assert_array_equal(tree["count"], count)
+    sizes = [(tmp_path / name / "weights.npz").stat().st_size for name in ("packed", "whole")]
+    assert sizes[0] < 0.51 * sizes[1]
+    pack(tmp_path / "packed", tmp_path / "again")  # nothing more is lost
+    assert (tmp_path / "again" / "weights.npz").read_bytes() == (tmp_path / "packed" / "weights.npz").read_bytes()
+
+
+@pytest.mark.parametrize("value, said", [(1e5, "100000"), (np.nan, "nan"), (np.inf, "inf")])
+def test_weights_beyond_16_bits_are_not_packed(tmp_path, value, said):
+    save_weights(tmp_path / "whole", {}, {"net": {"kernel": np.array([[1.0, value]], np.float32)}})
+    with pytest.raises(ValueError, match=f"net/kernel has values up to {said}, and 16 bits hold at most 65504"):
+        pack(tmp_path / "whole", tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
 
 
 def test_same_weights_give_the_same_bytes(tmp_path):

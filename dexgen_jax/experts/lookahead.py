@@ -1,10 +1,9 @@
 """An expert that looks ahead: it tries a few courses of action in copies of its environment, and takes the best.
 
 An environment here is a pure function of its state, so the simulator itself is the model to plan with: no model is
-learned, and nothing is undone. Candidates are the expert's own actions and the same with a push that lasts a moment, one
-of which goes on from the push before; a candidate is worth the rewards up to a horizon and what the expert's critic
-expects after it. That is predictive sampling (arXiv:2212.00541) around a learned policy, with a learned value behind
-the horizon.
+learned, and nothing is undone. Candidates are the expert's own actions and the same with a push that lasts a moment; a
+candidate is worth the rewards up to a horizon and what the expert's critic expects after it. That is predictive
+sampling (arXiv:2212.00541) around a learned policy, with a learned value behind the horizon.
 
 All candidates meet the same luck, drawn anew: nobody foresees a push on the object, or the next goal. What a real hand
 could not do, be copied, makes this an expert for recordings and for simulation, as `env.sees_all` does.
@@ -31,7 +30,7 @@ class LookaheadConfig:
     horizon: int = 8  # control steps that a candidate is followed
     commit: int = 4  # control steps until it looks ahead again, and that a push lasts
     push: float = 0.5  # standard deviation of the pushes, in units of an action; of the gentlest candidate half as much
-    drop_cost: float = 1.2  # what a drop costs in a plan beside the task's own reward, in the critic's scaled units
+    drop_cost: float = 0.0  # what a drop costs in a plan beside the task's own reward, in the critic's scaled units
 
     def __post_init__(self) -> None:
         require(self, counts="candidates horizon commit", positive="push")
@@ -85,7 +84,6 @@ class Lookahead(Wrapper):
         push = jax.random.normal(key_push, (config.candidates, moments, self.env.action_size))
         strength = jnp.linspace(0.5, 1.0, config.candidates - 1) if config.candidates > 1 else jnp.zeros(0)
         push *= config.push * jnp.concatenate([jnp.zeros(1), strength])[:, None, None]  # the first is the expert's own
-        push = push.at[1:2].add(state.info["plan"][-1])  # what was worth a push is often worth more of it
         push = jnp.repeat(push, config.commit, axis=1)[:, : config.horizon]
         start = state.replace(info=state.info | {"rng": key_luck})
         worth = jax.vmap(lambda pushes: self._worth(start, pushes))(push)

@@ -73,17 +73,12 @@ def test_the_best_candidate_is_taken_and_the_experts_own_is_one(expert, state, s
     jax.effects_barrier()
     assert plan.shape == (2, 2) and (plan[0] == plan[1]).all()  # a push lasts until the next look
     assert len(offered) == 6 and min(offered) == 0 < sorted(offered)[1]  # its own, and five others
-    again = state.replace(info=state.info | {"plan": jnp.full((2, 2), 40.0)})
-    goes_on = Told(ENV, expert, CONFIG)._plan(jax.random.PRNGKey(5), again)
-    jax.effects_barrier()
-    assert sum(size > 1000 for size in offered[6:12]) == 1  # one goes on from the push that was in force
     if sign < 0:
-        assert not plan.any() and not goes_on.any()
+        assert not plan.any()
     else:
-        assert (jnp.abs(goes_on - 40) < 3).all() and (goes_on != 40).all()
         whole = Told(ENV, expert, dataclasses.replace(CONFIG, horizon=2))._plan(jax.random.PRNGKey(5), state)
         jax.effects_barrier()
-        np.testing.assert_allclose(jnp.sum(whole**2), max(offered[12:]), rtol=1e-5)
+        np.testing.assert_allclose(jnp.sum(whole**2), max(offered[6:]), rtol=1e-5)
 
 
 def test_looking_ahead_pays_and_a_batch_does_what_each_would_alone(ahead, expert):
