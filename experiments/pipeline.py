@@ -45,7 +45,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
 
 
 def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
-    """The config of each stage to run, by script, with the pipeline's run folder, seed, hand and what it takes in it."""
+    """The config of each stage to run, by script, with the pipeline's run folder, seed, hand and what it takes."""
     taken = [kind for kind in MAKERS if config[kind] != "run"]
     for kind in taken:
         if not (folder := folder_of(kind, config)).is_dir():

@@ -45,6 +45,7 @@ class Events:
     left: jax.Array  # (..., 3) how far it is now
     tip_speed: jax.Array  # m/s, mean over the fingertips
     turning: jax.Array  # speed of turning over the commanded one: 1 as asked, -1 the other way; 0 in other tasks
+    command: jax.Array  # rad/s, the commanded speed, negative the other way about the axis; 0 in other tasks
 
 
 def actors(env: Env, expert: Expert) -> dict[str, Actor]:
@@ -87,6 +88,7 @@ def simulate(env: Env, choices: Sequence[Actor], which: jax.Array, key: jax.Arra
             goal_age=age + 1, asked=asked, left=jax.vmap(far)(reached, state.info["goal"]),
             angle=jnp.degrees(jnp.arccos(jnp.clip(cosine, -1.0, 1.0))),
             tip_speed=_tip_speed(env, state.info["q"], reached.info["q"]), turning=_turning(state, reached),
+            command=state.info.get("command", jnp.zeros_like(reached.reward)),
         )  # fmt: skip
         new = goal | over | given_up
         asked = jnp.where(new[:, None], jax.vmap(far)(then, then.info["goal"]), asked)
@@ -117,14 +119,15 @@ def summarise(events: Events, object_names: Sequence[str], tolerances: Sequence[
     events = jax.tree.map(np.asarray, events)
     by_object = {name: events.object == i for i, name in enumerate(object_names)}
     by_gravity = {name: (low <= events.angle) & (events.angle < high) for name, (low, high) in SECTORS.items()}
+    by_direction = {"forward": events.command > 0, "backward": events.command < 0}  # in fine rotation
     return {
         **_row(events, np.ones_like(events.goal)),
         "tip_speed": float(events.tip_speed.mean()),
-        **({"turn_rate": float(events.turning.mean())} if events.turning.any() else {}),  # achieved over commanded
         "blown_up": int(events.blown_up.sum()),
         "dispersion": intervals.dispersion(events.drop.sum(0)),
         "by_object": {name: _row(events, group) for name, group in by_object.items() if group.any()},
         "by_gravity": {name: _row(events, group) for name, group in by_gravity.items() if group.any()},
+        "by_direction": {name: _row(events, group) for name, group in by_direction.items() if group.any()},
         "tries": _tries(events, object_names, tolerances),
     }
 
@@ -155,13 +158,17 @@ def graph_quantiles(library: GraspLibrary) -> dict[str, dict[str, float]]:
 def _row(events: Events, group: np.ndarray) -> dict[str, Any]:
     """Rates over the control steps of a group (steps, environments)."""
     seconds, goals, drops = group.sum() / CONTROL_HZ, int(events.goal[group].sum()), int(events.drop[group].sum())
-    return {
+    row = {
         "seconds": float(seconds),
         "goals": goals,
         "drops": drops,
         "goals_per_minute": dataclasses.asdict(intervals.rate(goals, seconds / 60)),
         "hold_time": dataclasses.asdict(intervals.hold_time(drops, seconds)),
     }
+    if events.command.any():  # the share of the commanded speed that was achieved
+        turned = np.where(group, events.turning, 0.0).sum(0)
+        row["turn_rate"] = dataclasses.asdict(intervals.paired_ratio(turned, group.sum(0)))
+    return row
 
 
 def compare(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Laws: every event is counted once in each split, and the baselines do what their names say."""
 
+import dataclasses
 import types
 
 import jax
@@ -85,7 +86,7 @@ def events():
         goal=flags((1, 0), (2, 1)), drop=flags((3, 1)), blown_up=flags(), ended=flags((3, 1)), given_up=flags(),
         object=np.tile([0, 1], (4, 1)), angle=np.tile([10.0, 170.0], (4, 1)),
         goal_age=np.array([[1, 1], [2, 2], [1, 3], [2, 1]]), asked=asked, left=asked / 2,
-        tip_speed=np.full((4, 2), 0.5), turning=np.zeros((4, 2)),
+        tip_speed=np.full((4, 2), 0.5), turning=np.zeros((4, 2)), command=np.zeros((4, 2)),
     )  # fmt: skip
 
 
@@ -127,8 +128,19 @@ def test_how_fast_an_object_turns_is_told_by_what_was_asked():
     found = jax.jit(lambda key: evaluation.simulate(env, [still], 0, key, 2, 3))(jax.random.PRNGKey(0))
     np.testing.assert_allclose(found.turning, 0.02 * 10 / 0.5, rtol=1e-6)
     row = evaluation.summarise(found, ["one", "two"])
-    np.testing.assert_allclose(row["turn_rate"], 0.4, rtol=1e-6)
-    assert "turn_rate" not in evaluation.summarise(events(), ["cube", "rod"])
+    np.testing.assert_allclose(row["turn_rate"]["value"], 0.4, rtol=1e-6)
+    assert set(row["by_direction"]) == {"backward"}
+
+
+def test_how_fast_objects_turn_by_object_and_direction():
+    told = dict(command=np.tile([1.0, -0.5], (4, 1)), turning=np.tile([0.5, 0.1], (4, 1)))
+    row = evaluation.summarise(dataclasses.replace(events(), **told), ["cube", "rod"])
+    share = lambda one: one["turn_rate"]["value"]
+    assert share(row) == pytest.approx(0.3) and row["turn_rate"]["low"] < 0.3 < row["turn_rate"]["high"]
+    assert share(row["by_object"]["cube"]) == share(row["by_direction"]["forward"]) == 0.5
+    assert share(row["by_object"]["rod"]) == pytest.approx(share(row["by_direction"]["backward"]))
+    other = evaluation.summarise(events(), ["cube", "rod"])
+    assert "turn_rate" not in other and not other["by_direction"]
 
 
 def test_splits_add_up(simulated):

@@ -37,7 +37,8 @@ def toy_stage(config, log):
         raise Killed
     if config.wrong:
         raise ValueError("3 grasps are too few")
-    return {"seed": config.seed, "expert": config.expert, "grasps": config.grasps, "size": config.size, "continued": half.exists()}
+    own = {name: config[name] for name in ("seed", "expert", "grasps", "size")}
+    return {**own, "continued": half.exists()}
 
 
 @pytest.fixture
