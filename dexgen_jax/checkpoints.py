@@ -124,7 +124,7 @@ def save_weights(folder: str | Path, config: Mapping[str, Any], tree: Any) -> No
         if array.dtype.isbuiltin != 1:
             raise ValueError(f"{name} is {array.dtype}, which an npz file cannot hold: cast it to float32 first")
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     weights = buffer.getvalue()
     header = {"format": WEIGHTS_FORMAT, "weights_sha256": hashlib.sha256(weights).hexdigest(), "config": config}
     folder = Path(folder)

@@ -6,7 +6,8 @@ Command: python experiments/collect_dataset.py --config=experiments/configs/coll
 Measured on 2 cores:
     smoke   10 s
     laptop  1.3 min, 327,680 transitions, 9.1 hours of manipulation
-    shipped 57 min beside other work, the data of the shipped controller: 10,485,760 transitions, 291 hours
+    shipped 57 min beside other work, 10,485,760 transitions, 291 hours; the data of the shipped controller, but for
+            its fine rotation, which was by the expert before the present one
     gpu     never run
 """
 
@@ -62,7 +63,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.layout = ConfigDict(LAYOUT[size])  # blocks, written one by one: a killed run loses one; see `store.Layout`
     config.behaviour = fill(BehaviourConfig())  # stream i takes the i-th entry of each tuple, round and round
     config.lookahead = fill(LookaheadConfig())  # how widely and how far the expert looks ahead
-    config.fine_rotation.lookahead = fill(LookaheadConfig())  # likewise; the shipped one has no critic, and cannot
+    config.fine_rotation.lookahead = fill(LookaheadConfig())  # likewise, of its expert
     config.graph = fill(GraphConfig(), {"neighbours": NEIGHBOURS[size]} if size in NEIGHBOURS else {})
     config.env = ConfigDict()  # changes to the tasks the experts were trained in (fields that all of them have)
     config.env.episode_steps = 200  # control steps until truncation
