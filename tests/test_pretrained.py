@@ -14,6 +14,7 @@ from dexgen_jax.objects import catalog
         ("expert", "shipped", pretrained.ROOT / "anygrasp_expert"),
         ("expert", "shipped:fine_rotation", pretrained.ROOT / "fine_rotation_expert"),
         ("controller", "shipped", pretrained.ROOT / "controller"),
+        ("controller", "shipped:leap", pretrained.ROOT / "leap_controller"),
         ("grasps", "run", Path("runs/demo/grasps")),
         ("dataset", "run", Path("runs/demo/dataset")),
         ("grasps", "runs/other/grasps", Path("runs/other/grasps")),
