@@ -7,7 +7,7 @@ A new policy learns to hold first; `:shipped` goes on from the Anygrasp expert, 
 Measured on 2 cores:
     smoke   30 s
     laptop  30 min; no result of this size is recorded
-    shipped 20 min of one core, 0.6 M control steps; see the card of shipped:fine_rotation
+    shipped 9 min of one core, 0.6 M control steps; see the card of shipped:fine_rotation
     gpu     never run
 """
 

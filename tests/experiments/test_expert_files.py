@@ -58,7 +58,7 @@ def test_an_expert_looks_ahead_only_if_the_config_says_so(expert, monkeypatch, n
     assert isinstance(ahead, Lookahead) and ahead.env is env and ahead.expert is expert
     assert (ahead.plans.candidates, ahead.plans.horizon, ahead.plans.commit) == (3, 6, 4)
     assert ahead.config is env.config  # what callers ask for is the task's own
-    if "tasks" in config:  # each task's own: the shipped expert of fine rotation has no critic
+    if "tasks" in config:  # each task's settings are its own
         expert.task, config.fine_rotation.expert = "fine_rotation", "x"
         assert expert_files.load_task("fine_rotation", config)[0] is env
 

@@ -15,7 +15,7 @@ from dexgen_jax.experts.networks import ActorCritic, Expert, NetworkConfig, Runn
 ENV = Walk(episode_steps=30)
 NETWORKS = ActorCritic(NetworkConfig(actor=(4,), critic=(8,)), ENV.action_size)
 RETURNS = {"discount": 0.9, "reward_scale": 0.5}
-CONFIG = LookaheadConfig(candidates=6, horizon=5, commit=2, push=1.0, drop_cost=0.0)
+CONFIG = LookaheadConfig(candidates=6, horizon=5, commit=2, push=1.0)
 
 
 @pytest.fixture(scope="module")
