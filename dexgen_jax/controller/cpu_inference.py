@@ -6,7 +6,7 @@ reading them. `for_one_hand` is the one way in: it takes a model and its weights
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,7 +16,7 @@ from flax import struct, traverse_util
 
 from dexgen_jax.controller.inverse_dynamics import InverseDynamics
 from dexgen_jax.controller.model import Model, Weights
-from dexgen_jax.controller.unet import Denoiser, step_features
+from dexgen_jax.controller.unet import Denoiser, GroupNorm, step_features
 
 PARTS = 16  # of a matrix: as many streams as a core's registers and prefetchers carry
 PADDING = 64  # numbers between parts, or all would begin in the same set of the cache, which holds twelve
@@ -168,13 +168,13 @@ def for_one_vector(parameters: Any, rows: tuple[str, ...] = (), least: int = 384
 
 
 def one_vector_layers(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
-    """Calculates Flax's dense layers and group norms the fast way; for `nn.intercept_methods`."""
+    """Calculates dense layers and group norms the fast way; for `nn.intercept_methods`."""
     layer = context.module
-    if context.method_name != "__call__" or not isinstance(layer, nn.Dense | nn.GroupNorm):
+    if context.method_name != "__call__" or not isinstance(layer, nn.Dense | GroupNorm):
         return call(*args, **kwargs)
     (x,), numbers = args, layer.variables["params"]
-    if isinstance(layer, nn.GroupNorm):
-        return _group_norm(x, numbers, cast(int, layer.num_groups))
+    if isinstance(layer, GroupNorm):
+        return _group_norm(x, numbers, layer.groups)
     if "parts" in numbers:
         x = _product_with_parts(x, numbers["parts"], layer.features)
     elif "transposed" in numbers:

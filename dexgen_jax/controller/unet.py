@@ -18,6 +18,26 @@ GROUPS = 8
 STEP_FEATURES = 32
 
 
+class GroupNorm(nn.Module):
+    """Gives each group of a vector (width,) mean 0 and variance 1, then scales and shifts every number.
+
+    The function and the parameters are those of Flax's, which writes a group's statistics out for each of its numbers:
+    gathered forth and scattered back, they made a third of the norms' time in a training step on a CPU.
+    """
+
+    groups: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Returns `x` (width,) normalised; statistics are float32 whatever `x` is."""
+        scale = self.param("scale", nn.initializers.ones, x.shape)
+        bias = self.param("bias", nn.initializers.zeros, x.shape)
+        grouped = x.reshape(self.groups, -1).astype(jnp.float32)
+        mean, square = (jnp.mean(value, axis=-1, keepdims=True) for value in (grouped, grouped**2))
+        normal = (grouped - mean) * jax.lax.rsqrt(jnp.maximum(square - mean**2, 0.0) + 1e-6)
+        return (normal.reshape(x.shape) * scale + bias).astype(x.dtype)
+
+
 class Block(nn.Module):
     """Two normalised layers with FiLM between them, around a residual connection."""
 
@@ -32,7 +52,7 @@ class Block(nn.Module):
 
     def _layer(self, x: jax.Array, name: str) -> jax.Array:
         x = nn.Dense(self.width, name=name)(x)
-        return nn.silu(nn.GroupNorm(GROUPS, reduction_axes=(-1,), name=f"{name}_norm")(x))
+        return nn.silu(GroupNorm(GROUPS, name=f"{name}_norm")(x))
 
 
 class Denoiser(nn.Module):

@@ -20,7 +20,7 @@ from dexgen_jax.controller.cpu_inference import (
 )
 from dexgen_jax.controller.inverse_dynamics import InverseDynamics
 from dexgen_jax.controller.sampler import sample_motion
-from dexgen_jax.controller.unet import Denoiser
+from dexgen_jax.controller.unet import Denoiser, GroupNorm
 
 SIZES = dict(width=32, encoder_width=32, num_modes=3, motion_shape=(2, 8, 3), encoder_layers=6)
 PLAIN, NET = Denoiser(**SIZES, depth=3), FoldedDenoiser(**SIZES, depth=3)
@@ -118,9 +118,9 @@ def test_folded_parameters_are_the_same_function(depth):
 
 
 @pytest.mark.parametrize("width", [24, 256, 768])
-def test_the_group_norm_is_that_of_flax_summed_in_another_order(width):
+def test_the_group_norm_of_one_vector_is_summed_in_another_order(width):
     x = np.random.default_rng(0).normal(3, 2, width).astype(np.float32)
-    norm = nn.GroupNorm(8, reduction_axes=(-1,))
+    norm = GroupNorm(8)
     scale, bias = (np.linspace(*ends, width, dtype=np.float32) for ends in ((0.5, 2), (-1, 1)))
     parameters = {"params": {"scale": scale, "bias": bias}}
 

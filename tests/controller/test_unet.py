@@ -1,8 +1,10 @@
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dexgen_jax.controller.unet import Denoiser, step_features
+from dexgen_jax.controller.unet import Denoiser, GroupNorm, step_features
 
 NET = Denoiser(width=32, encoder_width=32, num_modes=3, motion_shape=(2, 8, 3), depth=3, encoder_layers=6)
 NOISY = np.random.default_rng(0).standard_normal((2, 8, 3), np.float32)
@@ -62,3 +64,22 @@ def test_step_features_tell_steps_apart():
 def test_a_width_that_the_groups_do_not_divide_is_refused():
     with pytest.raises(ValueError, match="multiple of the 8 normalisation groups, got 20"):
         Denoiser(20, 16, 1, (2, 8, 3), 3, 6).init(jax.random.PRNGKey(0), NOISY, 1, CONDITION, 0)
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_the_group_norm_and_its_gradients_are_those_of_flax(kind):
+    x = jnp.asarray(np.random.default_rng(0).normal(3, 2, (5, 48)), kind)
+    numbers = {"scale": jnp.linspace(0.5, 2, 48, dtype=kind), "bias": jnp.linspace(-1, 1, 48, dtype=kind)}
+
+    def loss(norm, numbers, x):
+        y = jax.vmap(lambda row: norm.apply({"params": numbers}, row))(x)
+        assert y.dtype == x.dtype
+        return jnp.sum(jnp.sin(y.astype(jnp.float32))), y
+
+    found, expected = (
+        jax.jit(jax.value_and_grad(loss, argnums=(1, 2), has_aux=True), static_argnums=0)(norm, numbers, x)
+        for norm in (GroupNorm(8), nn.GroupNorm(8, reduction_axes=(-1,)))
+    )
+    away = 1e-4 if kind == "float32" else 0.1
+    for value, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(np.float32(value), np.float32(other), atol=away, rtol=away)
