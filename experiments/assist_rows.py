@@ -105,7 +105,7 @@ def simple_helpers(controller: Controller) -> dict[str, helping.Helper]:
     return {
         helping.CLIPPED: helping.clip(),
         helping.LOW_PASSED: helping.low_pass(),
-        helping.TURNED_DOWN: helping.turn_down(controller.settings.listening),
+        helping.TURNED_DOWN: helping.turn_down(controller.settings.listening, controller.weights.action_std),
     }
 
 

@@ -78,6 +78,7 @@ def present(
         **sizes,
         **errors,
     }
+    weights = weights.replace(action_std=jnp.float32(errors["action_error_of_samples_rad"]))
     Controller(model, weights).save(log.folder, provenance)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.parameters))
     return {**errors, **sizes, "parameters": parameters, "offset_std_m": np.asarray(statistics.offset_std).tolist()}

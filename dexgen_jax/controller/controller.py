@@ -76,7 +76,7 @@ class State:
     target: jax.Array = array("history joints", "the joint targets in force at each of them [rad]")
     safe: jax.Array = array("joints", "the joint targets set last, within the limits [rad]")
     wish: jax.Array = array("joints", "what the operator is believed to want beyond the networks' own action [rad]")
-    doubt: jax.Array = array("", "variance of the operator's commands, in units of listening.action_std squared")
+    doubt: jax.Array = array("", "variance of the operator's commands, in units of the networks' own error squared")
 
     def push(self, q: jax.Array, target: jax.Array) -> "State":
         """Forgets the oldest reading and adds one, (n,) [rad] each."""
@@ -131,7 +131,7 @@ def act(
     strength = guidance.strength(alpha, weights.normalizer.offset_std)
     wanted, doubt = own, state.doubt
     if not settings.guided:
-        wanted, strength, doubt = weigh(hand, settings, state, command, own, strength)
+        wanted, strength, doubt = weigh(hand, settings, weights.action_std, state, command, own, strength)
     wish = jnp.where(released, 0.0, wanted - own)
     wanted = jnp.where(released, command.target, wanted)
     in_force = safety.in_force(hand, limits, tick.target, state.safe)
@@ -142,14 +142,15 @@ def act(
         motion=motion, distance=guidance.rms_distance(motion, command.offsets, command.weight),
         overruled=jnp.sqrt(jnp.mean((action - command.target) ** 2)), spread=spread,
         alpha=guidance.alpha_of(strength, weights.normalizer.offset_std), strength=strength,
-        doubt=settings.listening.action_std / jnp.sqrt(listening.precision(settings.listening, doubt)), events=events,
+        doubt=weights.action_std / jnp.sqrt(listening.precision(settings.listening, doubt)), events=events,
     )  # fmt: skip
     return action, state.replace(safe=action, wish=wish, doubt=doubt), diagnostics
 
 
 def weigh(
-    hand: Hand, settings: Settings, state: State, command: Command, own: jax.Array, strength: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+    hand: Hand, settings: Settings, action_std: jax.Array, state: State, command: Command, own: jax.Array,
+    strength: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array]:  # fmt: skip
     """Returns joint targets (n,) [rad] between `own` and those commanded, the strength () in force, the doubt ()."""
     config, weight = settings.listening, listening.joint_weight(hand, command)
     lower, upper = (jnp.asarray(limit, own.dtype) for limit in (hand.lower, hand.upper))
@@ -157,7 +158,7 @@ def weigh(
     # What a tick can do of it: a command from far away is no worse than one that is ahead by a step.
     wanted = before + jnp.clip(after - before, -settings.limits.max_step, settings.limits.max_step)
     heard = (strength > 0) & jnp.any(weight > 0)
-    doubt = jnp.where(heard, listening.doubt(config, state.doubt, wanted, own, weight), state.doubt)
+    doubt = jnp.where(heard, listening.doubt(config, action_std, state.doubt, wanted, own, weight), state.doubt)
     strength = jnp.where(heard, strength * listening.precision(config, doubt), 0.0)
     expected = own + jnp.where(heard, config.persistence * state.wish, 0.0)
     return listening.weigh(expected, wanted, strength, weight), strength, doubt
@@ -222,7 +223,11 @@ class Controller:
         config, tree = checkpoints.load_weights(pretrained.find("controller", folder, hand=owner))
         if hand is not None:
             registry.refuse_other(f"the controller in {folder}", config["model"]["hand_name"], hand.name)
-        weights = Weights(tree["denoiser"], tree["inverse_dynamics"], Normalizer(**tree["normalizer"]))
+        weights = Weights(**{**tree, "normalizer": Normalizer(**tree["normalizer"])})
+        if not 0 < weights.action_std < np.inf:
+            raise ValueError(
+                f"the controller in {folder} has an action_std of {weights.action_std} rad: it must be a number above 0"
+            )
         return cls(Model.from_dict(config["model"]), weights, seed, settings)
 
     def twin(self) -> "Controller":

@@ -26,12 +26,9 @@ from dexgen_jax.hand.description import Hand
 class ListeningConfig:
     """How commands are weighed; hashable."""
 
-    # rad, how far the action of a drawn motion is from the recorded one: the root mean square error of the shipped
-    # controller. That of another stands in its config.json, as `action_error_of_samples_rad`.
-    action_std: float = 0.038
     memory: float = 0.9  # share of what is thought of the operator that is kept in a tick: 0.9 looks back over a second
     persistence: float = 0.4  # share of a wish that is expected to last until the next tick
-    # Standard deviation that a command is believed to have at least and at most, in units of `action_std`.
+    # Standard deviation that a command is believed to have at least and at most, in units of the networks' own error.
     doubt_range: tuple[float, float] = (0.1, 10.0)
 
     def __post_init__(self) -> None:
@@ -40,21 +37,21 @@ class ListeningConfig:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"listening.{name} must be from 0 to below 1, got {getattr(self, name)}")
         low, high = self.doubt_range
-        if not 0 < low <= high < float("inf") or not 0 < self.action_std < float("inf"):
-            raise ValueError(
-                f"listening needs 0 < doubt_range[0] <= doubt_range[1] and action_std > 0, all finite, got {self}"
-            )
+        if not 0 < low <= high < float("inf"):
+            raise ValueError(f"listening needs 0 < doubt_range[0] <= doubt_range[1], both finite, got {self}")
 
 
 def doubt(
-    config: ListeningConfig, before: jax.Array, wanted: jax.Array, own: jax.Array, weight: jax.Array
-) -> jax.Array:
+    config: ListeningConfig, action_std: jax.Array, before: jax.Array, wanted: jax.Array, own: jax.Array,
+    weight: jax.Array,
+) -> jax.Array:  # fmt: skip
     """Returns the variance () of an operator's commands as it is believed now, in units of `action_std` squared.
 
-    `before` () is what was believed, 1 of a stranger. `wanted` (n,) [rad] are the joint targets it asks for, `own` (n,)
-    [rad] those the networks would set, and `weight` (n,) says how much it speaks of each joint.
+    `action_std` () [rad] is the networks' own error, see `Weights`. `before` () is what was believed, 1 of a stranger.
+    `wanted` (n,) [rad] are the joint targets it asks for, `own` (n,) [rad] those the networks would set, and `weight`
+    (n,) says how much it speaks of each joint.
     """
-    apart = jnp.sum(weight * ((wanted - own) / config.action_std) ** 2) / jnp.maximum(jnp.sum(weight), 1e-6)
+    apart = jnp.sum(weight * ((wanted - own) / action_std) ** 2) / jnp.maximum(jnp.sum(weight), 1e-6)
     # The networks' own error is a part of the difference. What is left may be less than nothing in a tick.
     return config.memory * before + (1 - config.memory) * (apart - 1)
 

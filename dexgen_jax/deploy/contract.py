@@ -39,7 +39,8 @@ def describe(controller: Controller) -> dict[str, Any]:
         "control_hz": model.control_hz,
         "history": model.history,
         "horizon": model.horizon,
-        "listening": dataclasses.asdict(settings.listening),  # see `listening.ListeningConfig`
+        # See `listening.ListeningConfig`, and `Weights` for how far the networks' own action errs, in rad.
+        "listening": {**dataclasses.asdict(settings.listening), "action_std": float(controller.weights.action_std)},
         "limits": dataclasses.asdict(settings.limits),  # rad, m, s, rad: see `safety.Limits`
         "sampler": {
             "steps": model.sampling_steps, "eta": settings.eta, "temperature": settings.temperature,

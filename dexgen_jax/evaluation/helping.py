@@ -46,17 +46,17 @@ def controlled(model: Model, weights: Weights, mode: int, settings: controller.S
     return Helper(functools.partial(controller.reset, model), act)
 
 
-def agreed(model: Model, weights: Weights, mode: int, settings: controller.Settings, most: float = 0.076) -> Helper:
-    """The command as it is, and no motion while it is further than `most` [rad rms] from what the controller would do.
+def agreed(model: Model, weights: Weights, mode: int, settings: controller.Settings) -> Helper:
+    """The command as it is, and no motion while it is too far from what the controller would do.
 
-    The limit is twice the error of the controller's own action, see `ListeningConfig.action_std`.
+    Too far is twice the error of the controller's own action, `Weights.action_std`.
     """
     alone = controlled(model, weights, mode, settings)
 
     def act(memory: controller.State, q, target, command, strength, key) -> tuple[jax.Array, controller.State]:
         own, memory = alone.act(memory, q, target, command, jnp.zeros_like(strength), key)
         apart = jnp.sqrt(jnp.mean((command - own) ** 2))
-        return jnp.where(apart > most, target, command), memory
+        return jnp.where(apart > 2 * weights.action_std, target, command), memory
 
     return Helper(alone.reset, act)
 
@@ -72,7 +72,7 @@ def imitator(
         condition = normalizer.encode_condition(windows.condition(hand, memory.q, memory.target))
         own = q + normalizer.decode_action(imitate(condition))
         asked = commands.joints(hand, target, command)
-        wanted, _, doubt = controller.weigh(hand, settings, memory, asked, own, strength)
+        wanted, _, doubt = controller.weigh(hand, settings, weights.action_std, memory, asked, own, strength)
         most = settings.limits.max_step
         aim = jnp.clip(target + jnp.clip(wanted - target, -most, most), hand.lower, hand.upper)
         return aim, memory.replace(safe=aim, wish=wanted - own, doubt=doubt)
@@ -125,7 +125,7 @@ def low_pass(share: float = 0.3, gain: float = 1.5) -> Helper:
     return Helper(lambda q, target: jnp.zeros_like(target), act)
 
 
-def turn_down(config: ListeningConfig) -> Helper:
+def turn_down(config: ListeningConfig, action_std: jax.Array) -> Helper:
     """Of each wish the share that listening leaves of it if one's own is to keep still.
 
     What the learned motions are worth is what the controller does better than this.
@@ -133,7 +133,7 @@ def turn_down(config: ListeningConfig) -> Helper:
 
     def act(state: tuple[jax.Array, jax.Array], q, target, command, strength, key) -> tuple[jax.Array, tuple]:
         (wish, doubt), everywhere = state, jnp.ones_like(target)
-        doubt = listening.doubt(config, doubt, command, target, everywhere)
+        doubt = listening.doubt(config, action_std, doubt, command, target, everywhere)
         expected = target + config.persistence * wish
         aim = listening.weigh(expected, command, listening.precision(config, doubt), everywhere)
         return aim, (aim - target, doubt)

@@ -215,6 +215,21 @@ def test_a_saved_controller_acts_the_same_and_as_the_pure_function(weigh, tiny, 
     assert (again != first).any()
 
 
+def test_an_operator_is_doubted_by_the_error_of_the_controller_it_speaks_to(tiny, weigh, untrained):
+    state, tick = reset(tiny, MIDDLE, MIDDLE), told(strength=np.float32(1))
+    apart = lambda std: float(weigh(untrained.replace(action_std=np.float32(std)), state, tick)[2].doubt) / std
+    assert apart(0.02) > 1.5 * apart(0.1)  # the same wish is farther from an action that errs less
+
+
+def test_a_saved_controller_says_how_far_it_errs(untrained, robot, tmp_path):
+    for std in (0.05, 0.0, np.nan):
+        Controller(robot.model, untrained.replace(action_std=np.float32(std))).save(tmp_path / str(std))
+    assert float(Controller.from_pretrained(tmp_path / "0.05").weights.action_std) == np.float32(0.05)
+    for std in (0.0, np.nan):
+        with pytest.raises(ValueError, match=f"has an action_std of {std} rad: it must be a number above 0"):
+            Controller.from_pretrained(tmp_path / str(std))
+
+
 def test_twins_share_programs_and_have_memory_and_noise_of_their_own(tiny, untrained, robot):
     twins = [robot.twin() for _ in range(2)]
     with pytest.raises(RuntimeError, match=r"call reset\(q\)"):

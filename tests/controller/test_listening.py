@@ -12,7 +12,7 @@ from dexgen_jax.hand import allegro
 
 N = 16  # joints
 CONFIG = ListeningConfig()
-STD = CONFIG.action_std
+STD = np.float32(0.038)  # of the networks' own action, rad
 ALL = np.ones(N, np.float32)
 NONE = np.zeros(N, np.float32)
 
@@ -22,13 +22,13 @@ def _run(config, wanted):
     """The doubt (ticks,) about an operator who asks for `wanted` (ticks, n) [rad] where the hand would keep still."""
 
     def tick(doubt, wanted):
-        doubt = listening.doubt(config, doubt, wanted, NONE, ALL)
+        doubt = listening.doubt(config, STD, doubt, wanted, NONE, ALL)
         return doubt, doubt
 
     return jax.lax.scan(tick, jnp.ones(()), jnp.asarray(wanted, jnp.float32))[1]
 
 
-_doubt = jax.jit(functools.partial(listening.doubt, CONFIG))
+_doubt = jax.jit(functools.partial(listening.doubt, CONFIG, STD))
 _precision = jax.jit(functools.partial(listening.precision, CONFIG))
 _weigh = jax.jit(listening.weigh)
 
@@ -91,6 +91,6 @@ def test_settings_that_never_forget_or_believe_nothing_are_refused():
     for name in ("memory", "persistence"):
         with pytest.raises(ValueError, match=f"listening.{name} must be from 0 to below 1, got 1"):
             ListeningConfig(**{name: 1.0})
-    for wrong in (dict(doubt_range=(0.0, 1.0)), dict(doubt_range=(2.0, 1.0)), dict(action_std=0.0)):
+    for wrong in ((0.0, 1.0), (2.0, 1.0), (1.0, np.inf)):
         with pytest.raises(ValueError, match="listening needs 0 < doubt_range"):
-            ListeningConfig(**wrong)
+            ListeningConfig(doubt_range=wrong)

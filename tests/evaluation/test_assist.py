@@ -158,9 +158,9 @@ def test_a_low_passed_wish_is_a_running_mean():
 
 
 def test_a_wish_is_turned_down_as_far_as_it_is_doubted():
-    config, target = ListeningConfig(), jnp.zeros(3)
-    helper = helping.turn_down(config)
-    for wish, share in ((0.5 * config.action_std, 100 / 101), (3 * config.action_std, 1 / 9)):
+    config, std, target = ListeningConfig(), 0.05, jnp.zeros(3)
+    helper = helping.turn_down(config, std)
+    for wish, share in ((0.5 * std, 100 / 101), (3 * std, 1 / 9)):
         state, kept = helper.reset(target, target), config.persistence * (1 - share)
         for _ in range(100):
             aim, state = helper.act(state, target, target, wish * jnp.ones(3), 0.0, None)

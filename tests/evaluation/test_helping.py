@@ -64,11 +64,11 @@ def test_the_nearest_moment_says_what_to_do():
     assert [float(find(jnp.full((4, 60), x))[0]) for x in (-3.0, 0.4, 0.6)] == [0, 1, 2]
 
 
-def test_no_motion_while_the_controller_would_do_something_else(monkeypatch):
+def test_no_motion_while_the_controller_would_do_something_else(monkeypatch, weights):
     # What the controller would do is asked of one that hears nobody: a strength would show in what it says.
     own = lambda model, weights, state, tick, settings: (Q + 0.02 + tick.strength, state, None)
     monkeypatch.setattr(controller, "act", own)
-    helper = helping.agreed(MODEL, None, 0, SETTINGS, most=0.076)
+    helper = helping.agreed(MODEL, weights.replace(action_std=0.038), 0, SETTINGS)
     key = jax.random.PRNGKey(0)
     aims = jax.jit(lambda command, strength: helper.act(helper.reset(Q, Q), Q, Q, command, strength, key)[0])
     for wish, moves in ((0.05, True), (0.15, False)):
@@ -97,13 +97,13 @@ def test_cloning_learns_what_was_recorded(weights, monkeypatch):
 
 
 def test_turning_down_needs_no_controller():
-    helper = helping.turn_down(ListeningConfig())
+    helper = helping.turn_down(ListeningConfig(), 0.038)
     aim, _ = helper.act(helper.reset(Q, Q), Q, Q, Q, 0.0, None)
     np.testing.assert_array_equal(aim, Q)  # who wishes nothing moves nothing
 
 
 def test_one_program_does_what_each_of_its_helpers_does():
-    helpers = [helping.clip(), helping.low_pass(), helping.turn_down(ListeningConfig())]
+    helpers = [helping.clip(), helping.low_pass(), helping.turn_down(ListeningConfig(), 0.038)]
 
     def two_ticks(helper):  # what it remembers of the first counts in the second
         aim, memory = helper.act(helper.reset(Q, Q), Q, Q, Q + WISH, 0.0, None)

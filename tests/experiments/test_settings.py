@@ -63,7 +63,7 @@ def test_what_ships_is_accepted(size):
         ("evaluate_assist.mode", "defualt", "evaluate_assist: no mode 'defualt'; there are: default"),
         ("evaluate_assist.strengths", (0.0,), "help needs a strength above 0"),
         ("evaluate_assist.temperature", 2.0, "temperature must be from 0 to 1, got 2"),
-        ("evaluate_assist.listening.action_std", 0.0, "action_std > 0"),
+        ("evaluate_assist.listening.doubt_range", (0.0, 1.0), "listening needs 0 < doubt_range"),
         ("evaluate_assist.seconds", 0.01, "seconds is 0.01: it must be at least one control step"),
         ("evaluate_assist.film.operators", ("slow 1",), "cannot film 'slow 1'"),
         ("evaluate_assist.env.randomization", {"mas": (1, 2)}, "RandomizationConfig has no setting 'mas'; did you"),

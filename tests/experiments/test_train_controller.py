@@ -66,6 +66,8 @@ def test_a_killed_training_continues_to_the_same_controller_while_its_dataset_gr
     _train(tmp_path / "whole", folder)
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["steps"] == 60 and 0 < result["action_error_rad"] < 2 * result["action_error_of_holding_rad"]
+    whole = Controller.from_pretrained(tmp_path / "whole" / "controller")
+    np.testing.assert_allclose(whole.weights.action_std, result["action_error_of_samples_rad"], rtol=1e-6)
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         _die_after_a_save(patch)
         _train(tmp_path / "killed", folder)
