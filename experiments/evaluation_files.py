@@ -140,6 +140,6 @@ def facts(config: ConfigDict, env: Env, controller: Controller) -> dict[str, str
         "Objects": config.objects,
         "Physics": f"{env.engine.name}, gravity up to {task.randomization.gravity_angle:.2f} rad from palm-up",
         "Controller": f"{model.hand_name}, mode {config.mode}, {model.sampling_steps} DDIM steps, the nearest of "
-        f"{controller.settings.candidates} motions",
+        f"{controller.settings.candidates} motions; its action errs by {float(controller.weights.action_std):.3f} rad",
         "Listening": str(controller.settings.listening),
     }
