@@ -1,7 +1,7 @@
 """What a training step of the controller costs: beside PyTorch, and beside the bare products of its matrices.
 
 Time: about 5 minutes on 2 free CPU cores; PyTorch is left out where torch is not installed.
-Measured on 2 cores: speedup_over_torch 1.16 and 1.18 (small, paper), share_of_matmul 0.75.
+Measured on 2 cores: speedup_over_torch 1.38 and 1.27 (small, paper), share_of_matmul 0.78.
 Command: python benchmarks/training.py [--rounds=9] [--skip_torch]
 
 Our step is the whole of it: windows drawn and cut from recordings, readings disturbed, noise drawn, both networks
