@@ -19,7 +19,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || grep '## ' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## the whole chain on this machine, then runs/demo/report.html (again: continues where it stopped)
-	$(PY) experiments/pipeline.py --config=$(DEMO_CONFIG) --config.run_dir=runs/demo $(ARGS)
+	$(PY) experiments/pipeline.py --config=$(DEMO_CONFIG) --config.run_dir=runs/demo --config.grasps=run $(ARGS)
 
 view: $(VIEWER)  ## the hand in the browser: shake it, help it, take over (http://127.0.0.1:8080)
 	$(PY) experiments/view.py $(ARGS)

@@ -5,7 +5,8 @@ Command: python experiments/pipeline.py --config=experiments/configs/pipeline.py
 
 Measured on 2 cores:
     smoke   4 min, everything learned from nothing
-    laptop  11 min on free cores, from the shipped expert; the noisy operator holds 4.7 times as long (2.6 to 8.8)
+    laptop  from the shipped grasps and expert. With grasps of its own, as `make demo` runs it: 11 min on free cores; the
+            noisy operator holds 4.7 times as long (2.6 to 8.8)
     gpu     never run: paper scale
 
 A value of one stage: `--config.train_controller.KEY=VALUE`. Run folder, hand and seed are the pipeline's own.
@@ -18,9 +19,9 @@ from ml_collections import ConfigDict
 
 STAGES = ("grow_grasps", "anygrasp_ppo", "collect_dataset", "train_controller", "evaluate_assist")
 SIZES = {
-    "smoke": dict(expert="run"),
-    "laptop": dict(expert="shipped"),
-    "gpu": dict(expert="run"),
+    "smoke": dict(grasps="run", expert="run"),
+    "laptop": dict(grasps="shipped", expert="shipped"),
+    "gpu": dict(grasps="run", expert="run"),
 }
 
 
@@ -30,7 +31,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.run_dir = f"runs/{size}"  # folder of the run; each stage has its folder inside
     config.hand = "allegro"  # or another of dexgen_jax/hand/registry.py, or a Python file that makes one
     config.seed = 0  # of every stage
-    config.grasps = "run"  # run: grown here; shipped or a folder: those
+    config.grasps = SIZES[size]["grasps"]  # run: grown here; shipped or a folder: those
     config.expert = SIZES[size]["expert"]  # run: trained here; shipped, shipped:NAME or a folder: that one
     for stage in STAGES:
         config[stage] = _stage_config(stage, size)

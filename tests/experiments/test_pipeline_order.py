@@ -126,13 +126,15 @@ def test_settings_the_pipeline_would_overwrite_do_not_exist(call):
 
 def test_an_expert_from_elsewhere_takes_the_place_of_training(tmp_path):
     config = command_line.load(f"{_toy_configs(tmp_path)}/pipeline.py:laptop", tmp_path)
-    assert config.expert == "shipped"
+    assert (config.grasps, config.expert) == ("shipped", "shipped")
     stages = pipeline.stage_configs(config)
-    assert list(stages) == [script for script in launch.STAGES if script != "anygrasp_ppo"]
-    assert all(stage.expert == "shipped" for stage in stages.values())  # where a stage has one
+    assert list(stages) == ["collect_dataset", "train_controller", "evaluate_assist"]
+    assert all((stage.grasps, stage.expert) == ("shipped", "shipped") for stage in stages.values())  # where it has one
     with config.unlocked():
         config.collect_dataset.expert = "runs/mine/expert"
     assert pipeline.stage_configs(config)["collect_dataset"].expert == "runs/mine/expert"
+    config.grasps = "run"
+    assert list(pipeline.stage_configs(config)) == [script for script in launch.STAGES if script != "anygrasp_ppo"]
     config.expert = "run"
     assert list(pipeline.stage_configs(config)) == list(launch.STAGES)
     config.expert = str(tmp_path / "clever")
