@@ -5,7 +5,7 @@ Command: python experiments/pipeline.py --config=experiments/configs/pipeline.py
 
 Measured on 2 cores:
     smoke   4 min, everything learned from nothing
-    laptop  from the shipped grasps and expert. With grasps of its own, as `make demo` runs it, 11 min on free cores: the
+    laptop  from the shipped grasps and expert. With grasps of its own, as in `make demo`, 11 min on free cores, and the
             noisy operator holds 4.7 times as long (2.6 to 8.8)
     gpu     never run: paper scale
 
