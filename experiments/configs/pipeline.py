@@ -6,7 +6,7 @@ Command: python experiments/pipeline.py --config=experiments/configs/pipeline.py
 Measured on 2 cores:
     smoke   4 min, everything learned from nothing
     laptop  from the shipped grasps and expert. With grasps of its own, as in `make demo`, 11 min on free cores, and the
-            noisy operator holds 4.7 times as long (2.6 to 8.8)
+            noisy operator holds 4.7 times as long (2.6 to 9.1)
     gpu     never run: paper scale
 
 A value of one stage: `--config.train_controller.KEY=VALUE`. Run folder, hand and seed are the pipeline's own.
