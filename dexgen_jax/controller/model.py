@@ -28,7 +28,7 @@ class Weights:
     normalizer: Normalizer
     # (), rad: how far the action of a drawn motion is from the recorded one, rms over all joints. It is measured on
     # streams that were not learned from (`training.held_out_metrics`); the default is that of the first one shipped.
-    action_std: jax.Array = np.float32(0.038)  # type: ignore[assignment]
+    action_std: jax.Array = np.float32(0.038)
 
 
 @dataclasses.dataclass(frozen=True)
