@@ -30,8 +30,8 @@ class GroupNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns `x` (width,) normalised; statistics are float32 whatever `x` is."""
-        scale = self.param("scale", nn.initializers.ones, x.shape)
-        bias = self.param("bias", nn.initializers.zeros, x.shape)
+        scale = self.param("scale", nn.initializers.ones, x.shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, x.shape, jnp.float32)
         grouped = x.reshape(self.groups, -1).astype(jnp.float32)
         mean, square = (jnp.mean(value, axis=-1, keepdims=True) for value in (grouped, grouped**2))
         normal = (grouped - mean) * jax.lax.rsqrt(jnp.maximum(square - mean**2, 0.0) + 1e-6)
