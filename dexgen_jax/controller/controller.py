@@ -200,7 +200,9 @@ class Controller:
     """
 
     def __init__(self, model: Model, weights: Weights, seed: int = 0, settings: Settings = Settings()):
-        """`seed` starts the sampler's randomness."""
+        """`seed` starts the sampler's randomness. Raises ValueError for an error of the networks that is none."""
+        if not 0 < weights.action_std < np.inf:
+            raise ValueError(f"the weights have an action_std of {weights.action_std} rad: it must be a number above 0")
         self.model, self.weights, self.settings = model, jax.device_put(weights), settings
         self.state: State | None = None
         self._key = np.asarray(jax.random.PRNGKey(seed))
@@ -224,10 +226,6 @@ class Controller:
         if hand is not None:
             registry.refuse_other(f"the controller in {folder}", config["model"]["hand_name"], hand.name)
         weights = Weights(**{**tree, "normalizer": Normalizer(**tree["normalizer"])})
-        if not 0 < weights.action_std < np.inf:
-            raise ValueError(
-                f"the controller in {folder} has an action_std of {weights.action_std} rad: it must be a number above 0"
-            )
         return cls(Model.from_dict(config["model"]), weights, seed, settings)
 
     def twin(self) -> "Controller":

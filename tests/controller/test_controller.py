@@ -5,6 +5,7 @@ import jax
 import numpy as np
 import pytest
 
+from dexgen_jax import checkpoints
 from dexgen_jax.controller import commands, controller, guidance
 from dexgen_jax.controller.controller import Controller, Settings, State
 from dexgen_jax.controller.model import Model
@@ -222,12 +223,13 @@ def test_an_operator_is_doubted_by_the_error_of_the_controller_it_speaks_to(tiny
 
 
 def test_a_saved_controller_says_how_far_it_errs(untrained, robot, tmp_path):
-    for std in (0.05, 0.0, np.nan):
-        Controller(robot.model, untrained.replace(action_std=np.float32(std))).save(tmp_path / str(std))
-    assert float(Controller.from_pretrained(tmp_path / "0.05").weights.action_std) == np.float32(0.05)
-    for std in (0.0, np.nan):
-        with pytest.raises(ValueError, match=f"has an action_std of {std} rad: it must be a number above 0"):
-            Controller.from_pretrained(tmp_path / str(std))
+    Controller(robot.model, untrained.replace(action_std=np.float32(0.05))).save(tmp_path)
+    assert float(Controller.from_pretrained(tmp_path).weights.action_std) == np.float32(0.05)
+    config, tree = checkpoints.load_weights(tmp_path)
+    for std in (0.0, np.nan, np.inf):
+        checkpoints.save_weights(tmp_path, config, tree | {"action_std": np.float32(std)})
+        with pytest.raises(ValueError, match=f"have an action_std of {std} rad: it must be a number above 0"):
+            Controller.from_pretrained(tmp_path)
 
 
 def test_twins_share_programs_and_have_memory_and_noise_of_their_own(tiny, untrained, robot):
