@@ -172,6 +172,14 @@ def ancestors(parent: np.ndarray, body: int) -> list[int]:
     return chain
 
 
+def end(viewer: Viewer, client: Client, stop: threading.Event, serving: threading.Thread) -> None:
+    """Stops the viewer that a thread is serving, and its client."""
+    stop.set()
+    serving.join()  # Python must not end while a step is under way
+    client.close()
+    viewer.close()
+
+
 def main() -> None:
     """Measures and prints one JSON object at the end."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -205,10 +213,7 @@ def main() -> None:
     session.wish(operator="still", help=ALONE)
     time.sleep(1)
     latency = answers(viewer, client, options.drags)
-    stop.set()
-    serving.join()  # Python must not end while a step is under way
-    client.close()
-    viewer.close()
+    end(viewer, client, stop, serving)
     print(json.dumps({
         "device": jax.devices()[0].device_kind, "cores": os.cpu_count(), "load_before": load, "step": step,
         "picture": picture, "steps_per_second_at_most": round(1000 / step["p50_ms"]), "steps_per_second": rate,

@@ -15,7 +15,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,8 +75,7 @@ def main(
     module = sys.modules[run.__module__]
     script = Path(str(module.__file__))
     default, folder = script.parent / "configs" / script.name, STAGES.get(script.stem, script.stem)
-    debug = bool({"--debug", "-debug", "--debug=true"} & set(argv))
-    try:
+    with ends(module, debug=bool({"--debug", "-debug", "--debug=true"} & set(argv))):
         if {"--help", "-help", "-h"} & set(argv):
             print(usage(module, argv, default))
             return
@@ -88,6 +87,18 @@ def main(
             refuse_several(script.stem, several)
             settings.refuse(config, script.stem)
             result = run_stage(run, config, folder, again, continues)
+    if jax.process_index() == 0:
+        print(run_log.to_json(result), flush=True)
+
+
+@contextlib.contextmanager
+def ends(module: ModuleType, debug: bool) -> Iterator[None]:
+    """Leaves the process with one line on stderr when what is done within is stopped or fails.
+
+    With `debug` a fault is shown with its traceback.
+    """
+    try:
+        yield
     except stopping.Terminated:
         print("stopped by SIGTERM; the same command continues", file=sys.stderr, flush=True)
         if jax.process_count() > 1:  # the others would be killed by the end of the one that they meet at
@@ -101,8 +112,6 @@ def main(
             raise
         print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
         leave(2, module)
-    if jax.process_index() == 0:
-        print(run_log.to_json(result), flush=True)
 
 
 def run_stage(run: Run, config: ConfigDict, folder: str, again: bool = False, continues: bool = True) -> dict:

@@ -26,26 +26,7 @@ def describe(dataset: store.Dataset, drop_seconds: float, modes: Sequence[str]) 
     """
     hertz = dataset.attributes.get("control_hz", 10.0)
     objects = list(dataset.attributes.get("objects", []))
-    counts: collections.Counter[str] = collections.Counter()
-    of_modes, of_objects = np.zeros(len(modes), int), np.zeros(len(objects), int)
-    low, high = [], []
-    for start in range(0, dataset.num_streams, dataset.layout.streams):
-        names = ["flags", "mode", "q", "privileged/object_index"]
-        block = dataset.read(names, slice(start, start + dataset.layout.streams))
-        flags = block["flags"]
-        real = flags & store.INVALID == 0
-        marked = {name: flags & bit > 0 for name, bit in EVENTS.items()} | {
-            "transitions": real,
-            "disturbed": real & (flags & store.PERTURBED > 0),
-            "kept": real & ~windows.before_drop(flags, round(drop_seconds * hertz)),
-        }
-        counts.update({name: int(np.count_nonzero(rows)) for name, rows in marked.items()})
-        of_modes += np.bincount(block["mode"][real], minlength=len(modes))
-        if objects:  # or their numbers mean nothing
-            of_objects += np.bincount(block["privileged/object_index"][real], minlength=len(of_objects))
-        if real.any():
-            low.append(block["q"][real].min(0))
-            high.append(block["q"][real].max(0))
+    counts, of_modes, of_objects, joints = _count(dataset, round(drop_seconds * hertz), len(modes), len(objects))
     rows = counts["transitions"]
     if not rows:
         raise ValueError(f"all rows of {dataset.folder} are marked as invalid: there is nothing to tell of it")
@@ -55,12 +36,38 @@ def describe(dataset: store.Dataset, drop_seconds: float, modes: Sequence[str]) 
         "modes": _shares(modes, of_modes), "objects": _shares(objects, of_objects) if objects else {},
         "joints_rad": {
             name: [round(float(end * store.RESOLUTION), 4) for end in ends]
-            for name, *ends in zip(dataset.attributes["joint_names"], np.min(low, 0), np.max(high, 0), strict=True)
+            for name, *ends in zip(dataset.attributes["joint_names"], *joints, strict=True)
         },
         "blocks": len(dataset.blocks), "missing_blocks": dataset.layout.blocks - len(dataset.blocks),
         **_sizes(dataset, rows),
         **{name: dataset.attributes.get(name) for name in ("hand", "dexgen_jax", "provenance")},
     }  # fmt: skip
+
+
+def _count(
+    dataset: store.Dataset, drop_rows: int, modes: int, objects: int
+) -> tuple[collections.Counter[str], np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Rows of each kind, of each mode (modes,) and of each object (objects,), and the joints' lowest and highest."""
+    counts: collections.Counter[str] = collections.Counter()
+    of_modes, of_objects = np.zeros(modes, int), np.zeros(objects, int)
+    low, high = np.inf, -np.inf
+    for start in range(0, dataset.num_streams, dataset.layout.streams):
+        names = ["flags", "mode", "q", "privileged/object_index"]
+        block = dataset.read(names, slice(start, start + dataset.layout.streams))
+        flags = block["flags"]
+        real = flags & store.INVALID == 0
+        marked = {name: flags & bit > 0 for name, bit in EVENTS.items()} | {
+            "transitions": real,
+            "disturbed": real & (flags & store.PERTURBED > 0),
+            "kept": real & ~windows.before_drop(flags, drop_rows),
+        }
+        counts.update({name: int(np.count_nonzero(rows)) for name, rows in marked.items()})
+        of_modes += np.bincount(block["mode"][real], minlength=modes)
+        if objects:  # or their numbers mean nothing
+            of_objects += np.bincount(block["privileged/object_index"][real], minlength=objects)
+        if real.any():
+            low, high = np.minimum(low, block["q"][real].min(0)), np.maximum(high, block["q"][real].max(0))
+    return counts, of_modes, of_objects, (low, high)
 
 
 def _shares(names: Sequence[str], counts: np.ndarray) -> dict[str, float]:

@@ -36,10 +36,7 @@ def from_mjcf(
     name, pips = name or Path(path).stem, pips or {}
     numbers = {"tip_radius": tip_radius, "kp": kp, "kd": kd, "torque_limit": torque_limit}
     _check_arguments(name, fingers, pips, origin, numbers)
-    try:
-        model = mujoco.MjSpec.from_file(str(path)).compile()
-    except (ValueError, FileNotFoundError) as error:
-        raise ValueError(f"hand file {path} cannot be read ({error}): name an MJCF file with its meshes") from error
+    model = _read(path)
     source = Source(name, model, body_named(model, palm, f"hand {name!r}: no body"))
     source.refuse_couplings()
     servos = [source.servo(joint, kp, kd, torque_limit) for joint in source.joints]
@@ -61,6 +58,13 @@ def from_mjcf(
     overlapping += _overlapping(build().compile(), source)
     radius = tip_radius or float(np.mean([radius for _, _, radius in tips.values()]))
     return describe(name, build, tuple(fingers), radius, prior or _prior(name, build().compile(), tuple(fingers)))
+
+
+def _read(path: str | Path) -> mujoco.MjModel:
+    try:
+        return mujoco.MjSpec.from_file(str(path)).compile()
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(f"hand file {path} cannot be read ({error}): name an MJCF file with its meshes") from error
 
 
 def _check_arguments(

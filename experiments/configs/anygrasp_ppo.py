@@ -43,6 +43,10 @@ SIZES = {
         start_from="runs/expert_seeing/expert", grasps="shipped", objects="train", iterations=80, log_every=5,
         checkpoint_every=20,
     ),
+    "styles": dict(
+        run_dir="runs/expert_styles", start_from="shipped", grasps="shipped", objects="train", iterations=100,
+        log_every=5, checkpoint_every=20,
+    ),
     "gpu": dict(objects="train", iterations=12_000, log_every=5, checkpoint_every=20, eval_envs=1024),
 }  # fmt: skip
 PPO = {
@@ -51,6 +55,7 @@ PPO = {
     "loose": dict(num_envs=512),
     "seeing": dict(num_envs=1024, critic_first=10, learning_rate=2e-4),
     "shipped": dict(num_envs=1024, critic_first=10, learning_rate=2e-4),
+    "styles": dict(num_envs=1024, critic_first=10, learning_rate=2e-4),
     "gpu": dict(num_envs=8192, minibatches=16),  # 8192 samples in each, the paper's batch
 }
 ENV = {
@@ -61,8 +66,12 @@ ENV = {
         "curriculum.gravity_angle": 3.1416, "curriculum.nearest_of": 3,
     },
     "shipped": {"hold_steps": 8, "sees_all": True, "reward.torque": -0.002},
+    "styles": {
+        "hold_steps": 8, "sees_all": True, "reward.torque": -0.002, "reward.tip_speed": -30.0, "style.shown": True,
+        "style.tip_speed": (-1.0, 1.0), "style.effort": (0.0, 10.0),
+    },
 }  # fmt: skip
-CARRIES = ("seeing", "shipped")
+CARRIES = ("seeing", "shipped", "styles")
 NETWORK = {"smoke": (64, 64), "gpu": (1024, 512, 512, 256, 256)}  # hidden layers of actor and critic
 
 
