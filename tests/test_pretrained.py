@@ -42,9 +42,9 @@ def test_grasps_are_shipped_of_every_object():
 def test_words_that_name_nothing_say_what_does():
     with pytest.raises(FileNotFoundError, match="no shipped expert named 'juggler'; there are: anygrasp,"):
         pretrained.find("expert", "shipped:juggler", "run")
-    with pytest.raises(FileNotFoundError, match="the package brings no dataset of the hand 'allegro': make it"):
+    with pytest.raises(FileNotFoundError, match="the package brings no dataset of the hand 'allegro': make one"):
         pretrained.find("dataset", "shipped", "run")
-    with pytest.raises(FileNotFoundError, match="the package brings no grasps of the hand 'mitten': make it"):
+    with pytest.raises(FileNotFoundError, match="the package brings no grasps of the hand 'mitten': make one"):
         pretrained.find("grasps", "shipped", hand="mitten")
     with pytest.raises(ValueError, match="'' names no grasps: say 'shipped', 'shipped:NAME' or a folder, or run for"):
         pretrained.find("grasps", "", "runs/demo")

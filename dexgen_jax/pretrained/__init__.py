@@ -49,7 +49,10 @@ def find(kind: str, which: str | Path, run_dir: str | Path | None = None, hand: 
     word, _, name = str(which).partition(":")
     if word == "shipped":
         if not name and first_choice(kind, hand) not in names(kind):
-            raise FileNotFoundError(f"the package brings no {kind} of the hand {hand!r}: make it, and name its folder")
+            raise FileNotFoundError(
+                f"the package brings no {kind} of the hand {hand!r}: make one and name its folder (of a script, "
+                f"--config.{kind}=FOLDER, or run for that of the run folder)"
+            )
         return path(kind, name or first_choice(kind, hand))
     if which == "run" and run_dir is not None:
         return Path(run_dir) / kind
