@@ -34,9 +34,9 @@ def build_env(config: ConfigDict) -> registry.Env:
 
 
 def looking_ahead(env: registry.Env, expert: Expert, config: ConfigDict) -> registry.Env:
-    """The environment in which the expert looks ahead as the config says; without a second candidate `env` itself."""
+    """The environment in which the expert looks ahead as the config says; where it has no choice, `env` itself."""
     settings = override(LookaheadConfig(), config.get("lookahead", ConfigDict()).to_dict())
-    return Lookahead(env, expert, settings) if settings.candidates > 1 else env
+    return Lookahead(env, expert, settings) if settings.looks else env
 
 
 def present(state: ppo.TrainState, shape: ActorCritic, config: ppo.PPOConfig, env: registry.Env, task: str) -> Expert:

@@ -44,7 +44,9 @@ PER_PROCESS = ("run_dir", "writer", "writers")  # settings that may differ betwe
 FORMER: dict[str, Any] = {"hand": pretrained.FIRST_HAND, "dataset": "run"}
 FORMER |= {
     f"{whose}lookahead.{name}": value
-    for name, value in dict(candidates=1, horizon=8, commit=4, push=0.5, drop_cost=0.0).items()
+    for name, value in dict(
+        candidates=1, regrasps=False, horizon=8, commit=4, push=0.5, carry=0.3, drop_cost=0.0
+    ).items()
     for whose in ("", "fine_rotation.")
 }
 MAY_GROW = ("iterations", "take_new_streams")  # of a begun stage: to learn for longer, or from more, is to go on

@@ -50,7 +50,7 @@ def _count(
     """Rows of each kind, of each mode (modes,) and of each object (objects,), and the joints' lowest and highest."""
     counts: collections.Counter[str] = collections.Counter()
     of_modes, of_objects = np.zeros(modes, int), np.zeros(objects, int)
-    low, high = np.inf, -np.inf
+    low, high = np.array(np.inf), np.array(-np.inf)
     for start in range(0, dataset.num_streams, dataset.layout.streams):
         names = ["flags", "mode", "q", "privileged/object_index"]
         block = dataset.read(names, slice(start, start + dataset.layout.streams))

@@ -56,6 +56,10 @@ class HandTask(Env):
     def backend(self) -> str:
         return self.engine.name
 
+    def toward_grasp(self, info: dict[str, Any]) -> jax.Array:
+        """The action (n,), unbounded, after which the targets are those that hold the goal's grasp."""
+        return (self.library.target[info["goal"]] - info["target"]) / self.config.action_scale
+
     def _begin(
         self, key: jax.Array, q: jax.Array, target: jax.Array, object_pose: jax.Array, world: World
     ) -> tuple[PhysicsState, dict[str, Any]]:

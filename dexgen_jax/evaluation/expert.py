@@ -51,16 +51,12 @@ class Events:
 def actors(env: Env, expert: Expert) -> dict[str, Actor]:
     """The expert, deterministic, and what it is measured against."""
 
-    def straight(state: State, key: jax.Array) -> jax.Array:
-        # To the joint targets that hold the goal's grasp: its joints alone would not press.
-        return (env.library.target[state.info["goal"]] - state.info["target"]) / env.config.action_scale
-
     shape = lambda state: state.info["target"].shape
     return {
         "expert": lambda state, key: expert.act(state.obs),
         "zero action": lambda state, key: jnp.zeros(shape(state)),
         "random": lambda state, key: jax.random.uniform(key, shape(state), minval=-1.0),
-        "straight to the goal's joints": straight,
+        "straight to the goal's joints": lambda state, key: env.toward_grasp(state.info),
     }
 
 

@@ -1,11 +1,12 @@
 """An expert that looks ahead: it tries a few courses of action in copies of its environment, and takes the best.
 
 An environment here is a pure function of its state, so the simulator itself is the model to plan with: no model is
-learned, and nothing is undone. Candidates are the expert's own actions and the same with a push that lasts a moment; a
-candidate is worth the rewards up to a horizon and what the expert's critic expects after it. That is predictive
-sampling (arXiv:2212.00541) around a learned policy, with a learned value behind the horizon.
+learned, and nothing is undone. Courses are the expert's own actions, the same with a push that lasts a moment, and
+regrasps, in which one finger goes to its place in the goal's grasp while the others carry the object on; a course is
+worth the rewards up to a horizon and what the expert's critic expects after it. That is predictive sampling
+(arXiv:2212.00541) around a learned policy, with a learned value behind the horizon.
 
-All candidates meet the same luck, drawn anew: nobody foresees a push on the object, or the next goal. What a real hand
+All courses meet the same luck, drawn anew: nobody foresees a push on the object, or the next goal. What a real hand
 could not do, be copied, makes this an expert for recordings and for simulation, as `env.sees_all` does.
 """
 
@@ -15,29 +16,48 @@ import math
 import jax
 import jax.numpy as jnp
 from brax.envs.base import Env, State, Wrapper
+from flax import struct
 
 from dexgen_jax.defaults import require
 from dexgen_jax.envs import restarts
 from dexgen_jax.experts.networks import Expert
 from dexgen_jax.experts.seldom import seldom
+from dexgen_jax.hand import kinematics
 
 
 @dataclasses.dataclass(frozen=True)
 class LookaheadConfig:
-    """How widely and how far an expert looks ahead. A control step costs 1 + candidates * horizon / commit of them."""
+    """How widely and how far an expert looks ahead. A control step costs 1 + courses * horizon / commit of them."""
 
-    candidates: int = 1  # courses of action, the expert's own among them; with 1 it does not look ahead
-    horizon: int = 8  # control steps that a candidate is followed
-    commit: int = 4  # control steps until it looks ahead again, and that a push lasts
+    candidates: int = 1  # courses without a regrasp, the expert's own among them
+    regrasps: bool = False  # and one for each finger, which goes to its place in the goal's grasp, and one for none
+    horizon: int = 8  # control steps that a course is followed
+    commit: int = 4  # control steps until it looks ahead again, and that a push or a regrasp lasts
     push: float = 0.5  # standard deviation of the pushes, in units of an action; of the gentlest candidate half as much
+    carry: float = 0.3  # share of the action that geometry suggests, which regrasps add to the expert's own
     drop_cost: float = 0.0  # what a drop costs in a plan beside the task's own reward, in the critic's scaled units
 
     def __post_init__(self) -> None:
         require(self, counts="candidates horizon commit", positive="push")
-        if not 0 <= self.drop_cost < math.inf:
-            raise ValueError(f"drop_cost is {self.drop_cost}: it must be a number from 0")
+        for name in ("carry", "drop_cost"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be a number from 0")
         if self.commit > self.horizon:
             raise ValueError(f"commit is {self.commit}, and the horizon only {self.horizon} control steps")
+
+    @property
+    def looks(self) -> bool:
+        """Whether there is a choice."""
+        return self.candidates > 1 or self.regrasps
+
+
+@struct.dataclass
+class Course:
+    """What is added to the expert's actions, and which joints do something else instead; fields (horizon, ...)."""
+
+    push: jax.Array  # (n,) in units of an action
+    regrasp: jax.Array  # (n,) bool, joints that go to where the goal's grasp has them
+    carry: jax.Array  # () share of the action that geometry suggests, of the other joints
 
 
 class Lookahead(Wrapper):
@@ -53,6 +73,8 @@ class Lookahead(Wrapper):
                 "this expert has no critic, which says what comes behind the horizon: train again, or give it one by "
                 "a training with start_from and a ppo.critic_first of all its iterations"
             )
+        if config.regrasps and "carry" not in env.observation_size:
+            raise ValueError("a regrasp builds on the action `carry`: set sees_all in the config of the task")
         self.expert, self.plans = expert, config  # `config` is the task's, as everywhere
         # In lots of a quarter of those that are due on average: a lot costs the same however few are in it.
         self._choose = seldom(self._plan, lambda size: -(-size // (4 * config.commit)))
@@ -78,32 +100,55 @@ class Lookahead(Wrapper):
         return _show(after, plan, row % self.plans.commit)
 
     def _plan(self, key: jax.Array, state: State) -> jax.Array:
-        """The pushes (commit, n) of the candidate that turns out best."""
-        config = self.plans
+        """What the course that turns out best adds to the expert's actions, (commit, n)."""
         key_push, key_luck = jax.random.split(key)
-        moments = -(-config.horizon // config.commit)
-        push = jax.random.normal(key_push, (config.candidates, moments, self.env.action_size))
-        strength = jnp.linspace(0.5, 1.0, config.candidates - 1) if config.candidates > 1 else jnp.zeros(0)
-        push *= config.push * jnp.concatenate([jnp.zeros(1), strength])[:, None, None]  # the first is the expert's own
-        push = jnp.repeat(push, config.commit, axis=1)[:, : config.horizon]
         start = state.replace(info=state.info | {"rng": key_luck})
-        worth = jax.vmap(lambda pushes: self._worth(start, pushes))(push)
-        return push[jnp.argmax(worth), : config.commit]
+        worth, added = jax.vmap(lambda course: self._follow(start, course))(self._courses(key_push))
+        return added[jnp.argmax(worth), : self.plans.commit]
 
-    def _worth(self, state: State, pushes: jax.Array) -> jax.Array:
-        """What a candidate (horizon, n) is expected to earn, (): scaled rewards, and the critic's word at the end."""
+    def _courses(self, key: jax.Array) -> Course:
+        """All that are tried, fields (courses, horizon, ...); the first is the expert's own."""
+        config, n = self.plans, self.env.action_size
+        moments = -(-config.horizon // config.commit)
+        push = jax.random.normal(key, (config.candidates, moments, n))
+        strength = jnp.linspace(0.5, 1.0, config.candidates - 1) if config.candidates > 1 else jnp.zeros(0)
+        push *= config.push * jnp.concatenate([jnp.zeros(1), strength])[:, None, None]
+        push = jnp.repeat(push, config.commit, axis=1)[:, : config.horizon]
+        pushed = Course(push, jnp.zeros(push.shape, bool), jnp.zeros(push.shape[:2]))
+        if not config.regrasps:
+            return pushed
+        fingers = kinematics.joints_that_move(self.env.hand)[:, : self.env.hand.num_tips].T
+        fingers = jnp.concatenate([jnp.zeros((1, n), bool), fingers])[:, None]  # none, then each
+        regrasp = fingers & (jnp.arange(config.horizon) < config.commit)[None, :, None]
+        carried = Course(jnp.zeros(regrasp.shape), regrasp, jnp.full(regrasp.shape[:2], config.carry))
+        return jax.tree.map(lambda *both: jnp.concatenate(both), pushed, carried)
+
+    def _follow(self, state: State, course: Course) -> tuple[jax.Array, jax.Array]:
+        """What a course is expected to earn, (), and what it adds to the expert's actions, (horizon, n).
+
+        Earned are scaled rewards, and the critic's word at the end.
+        """
         discount, scale = self.expert.config["critic"]["discount"], self.expert.config["critic"]["reward_scale"]
 
-        def step(now: tuple, push: jax.Array) -> tuple[tuple, None]:
+        def step(now: tuple, course: Course) -> tuple[tuple, jax.Array]:
             state, earned, weight = now  # `weight` is 0 once the object is lost
-            after = self.env.step(state, jnp.clip(self.expert.act(state.obs) + push, -1.0, 1.0))
+            own = self.expert.act(state.obs)
+            added = self._added(state, course, own)
+            after = self.env.step(state, jnp.clip(own + added, -1.0, 1.0))
             worth = scale * after.reward - self.plans.drop_cost * after.done
             earned += jnp.where(weight > 0, weight * worth, 0.0)
-            return (after, earned, weight * discount * (1.0 - after.done)), None
+            return (after, earned, weight * discount * (1.0 - after.done)), added
 
         start = state, jnp.zeros_like(state.reward), jnp.ones_like(state.reward)
-        (end, earned, weight), _ = jax.lax.scan(step, start, pushes)
-        return earned + jnp.where(weight > 0, weight * self.expert.value(end.obs), 0.0)
+        (end, earned, weight), added = jax.lax.scan(step, start, course)
+        return earned + jnp.where(weight > 0, weight * self.expert.value(end.obs), 0.0), added
+
+    def _added(self, state: State, course: Course, own: jax.Array) -> jax.Array:
+        """What a course adds to the expert's `own` action (n,) in one control step."""
+        if not self.plans.regrasps:
+            return course.push
+        there = jnp.clip(self.env.toward_grasp(state.info), -1.0, 1.0)
+        return jnp.where(course.regrasp, there - own, course.push + course.carry * state.obs["carry"])
 
 
 def _show(state: State, plan: jax.Array, row: jax.Array) -> State:

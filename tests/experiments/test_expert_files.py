@@ -10,7 +10,7 @@ import pytest
 from fake_env import FakeEnv
 from ml_collections import ConfigDict
 
-from dexgen_jax.experts.lookahead import Lookahead
+from dexgen_jax.experts.lookahead import Lookahead, LookaheadConfig
 from dexgen_jax.run_log import RunLog
 
 CONFIGS = Path(expert_files.__file__).parent / "configs"
@@ -53,6 +53,7 @@ def test_an_expert_looks_ahead_only_if_the_config_says_so(expert, monkeypatch, n
         expert_files.load_task("anygrasp", config)[0] if "tasks" in config else expert_files.expert_env(config)
     )
     assert made() is env
+    assert LookaheadConfig(regrasps=True).looks and not LookaheadConfig().looks
     config.lookahead.candidates, config.lookahead.horizon = 3, 6
     ahead = made()
     assert isinstance(ahead, Lookahead) and ahead.env is env and ahead.expert is expert
