@@ -34,12 +34,13 @@ class LookaheadConfig:
     horizon: int = 8  # control steps that a course is followed
     commit: int = 4  # control steps until it looks ahead again, and that a push or a regrasp lasts
     push: float = 0.5  # standard deviation of the pushes, in units of an action; of the gentlest candidate half as much
-    carry: float = 0.3  # share of the action that geometry suggests, which regrasps add to the expert's own
+    carry: float = 0.3  # share of the action that geometry suggests, which is added in courses with a regrasp
+    pull: float = 0.05  # share of the way to the goal's grasp, added to all actions of an expert that regrasps
     drop_cost: float = 0.0  # what a drop costs in a plan beside the task's own reward, in the critic's scaled units
 
     def __post_init__(self) -> None:
         require(self, counts="candidates horizon commit", positive="push")
-        for name in ("carry", "drop_cost"):
+        for name in ("carry", "pull", "drop_cost"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be a number from 0")
         if self.commit > self.horizon:
@@ -86,7 +87,7 @@ class Lookahead(Wrapper):
     def reset(self, rng: jax.Array, *level: jax.Array | float) -> State:
         """As the task's own `reset`, with the level of its curriculum if it has one."""
         nothing = jnp.zeros((self.plans.commit, self.env.action_size), jnp.float32)
-        state = _show(self.env.reset(rng, *level), nothing, jnp.int32(self.plans.commit - 1))
+        state = self._show(self.env.reset(rng, *level), nothing, jnp.int32(self.plans.commit - 1))
         return state.replace(info=restarts.remember_more(state.info))
 
     def step(self, state: State, action: jax.Array) -> State:
@@ -97,7 +98,7 @@ class Lookahead(Wrapper):
         key, rng = jax.random.split(after.info["rng"])
         after = after.replace(info=after.info | {"rng": rng})
         plan = self._choose(row >= self.plans.commit, plan, key, after)
-        return _show(after, plan, row % self.plans.commit)
+        return self._show(after, plan, row % self.plans.commit)
 
     def _plan(self, key: jax.Array, state: State) -> jax.Array:
         """What the course that turns out best adds to the expert's actions, (commit, n)."""
@@ -132,7 +133,7 @@ class Lookahead(Wrapper):
 
         def step(now: tuple, course: Course) -> tuple[tuple, jax.Array]:
             state, earned, weight = now  # `weight` is 0 once the object is lost
-            own = self.expert.act(state.obs)
+            own = self.expert.act(state.obs) + self._pull(state)
             added = self._added(state, course, own)
             after = self.env.step(state, jnp.clip(own + added, -1.0, 1.0))
             worth = scale * after.reward - self.plans.drop_cost * after.done
@@ -150,6 +151,10 @@ class Lookahead(Wrapper):
         there = jnp.clip(self.env.toward_grasp(state.info), -1.0, 1.0)
         return jnp.where(course.regrasp, there - own, course.push + course.carry * state.obs["carry"])
 
+    def _pull(self, state: State) -> jax.Array:
+        """What is added to the expert's action (n,) whatever the course: it holds longer so, and is a little slower."""
+        return self.plans.pull * self.env.toward_grasp(state.info) if self.plans.regrasps else jnp.zeros(())
 
-def _show(state: State, plan: jax.Array, row: jax.Array) -> State:
-    return state.replace(obs=state.obs | {"push": plan[row]}, info=state.info | {"plan": plan, "plan_row": row})
+    def _show(self, state: State, plan: jax.Array, row: jax.Array) -> State:
+        push = plan[row] + self._pull(state)
+        return state.replace(obs=state.obs | {"push": push}, info=state.info | {"plan": plan, "plan_row": row})
