@@ -35,12 +35,13 @@ class LookaheadConfig:
     commit: int = 4  # control steps until it looks ahead again, and that a push or a regrasp lasts
     push: float = 0.5  # standard deviation of the pushes, in units of an action; of the gentlest candidate half as much
     carry: float = 0.3  # share of the action that geometry suggests, which is added in courses with a regrasp
+    windup: float = 0.0  # how far past its place a finger regrasps, against `carry` and in units of it
     pull: float = 0.05  # share of the way to the goal's grasp, added to all actions of an expert that regrasps
     drop_cost: float = 0.0  # what a drop costs in a plan beside the task's own reward, in the critic's scaled units
 
     def __post_init__(self) -> None:
         require(self, counts="candidates horizon commit", positive="push")
-        for name in ("carry", "pull", "drop_cost"):
+        for name in ("carry", "windup", "pull", "drop_cost"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be a number from 0")
         if self.commit > self.horizon:
@@ -148,8 +149,9 @@ class Lookahead(Wrapper):
         """What a course adds to the expert's `own` action (n,) in one control step."""
         if not self.plans.regrasps:
             return course.push
-        there = jnp.clip(self.env.toward_grasp(state.info), -1.0, 1.0)
-        return jnp.where(course.regrasp, there - own, course.push + course.carry * state.obs["carry"])
+        carry = state.obs["carry"]
+        there = jnp.clip(self.env.toward_grasp(state.info) - self.plans.windup * carry, -1.0, 1.0)
+        return jnp.where(course.regrasp, there - own, course.push + course.carry * carry)
 
     def _pull(self, state: State) -> jax.Array:
         """What is added to the expert's action (n,) whatever the course: it holds longer so, and is a little slower."""

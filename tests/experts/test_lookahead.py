@@ -115,6 +115,9 @@ def test_a_regrasp_sends_one_finger_to_the_grasp_while_the_others_carry_on(exper
     first = jax.tree.map(lambda x: x[4], courses)
     own = ahead.expert.act(state.obs) + ahead.plans.pull * jnp.array([3.0, -0.2])  # always drawn to the grasp a little
     np.testing.assert_allclose(own + ahead._follow(state, first)[1][0], [1.0, own[1] + 0.1], rtol=1e-5)
+    back = dataclasses.replace(ahead.plans, windup=0.6)  # the second finger to -0.2 - 0.6 * 0.5
+    far = Lookahead(TwoFingers(30), expert, back)._follow(state, jax.tree.map(lambda x: x[5], courses))[1][0]
+    np.testing.assert_allclose(own + far, [own[0] + 0.1, -0.5], rtol=1e-5)
     np.testing.assert_allclose(ahead.expert.act(ahead.reset(jax.random.PRNGKey(3)).obs), own, rtol=1e-5)
     looked = jax.jit(jax.vmap(ahead.step))(*jax.tree.map(lambda x: x[None], (ahead.reset(jax.random.PRNGKey(3)), own)))
     assert looked.obs["push"].shape == (1, 2)
