@@ -18,6 +18,7 @@ from dexgen_jax.dataset.normalizer import Normalizer
 from dexgen_jax.envs import registry
 from dexgen_jax.envs.history import History
 from dexgen_jax.experts import networks, ppo, training
+from dexgen_jax.experts.lookahead import Lookahead, LookaheadConfig
 from dexgen_jax.grasps import library
 from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
@@ -34,7 +35,8 @@ def loop(env, key):
 def tasks():
     engine = engines.make(allegro.load(), [catalog.load("cube_55")], "native", threads=1)
     grasps = library.assemble([library.load("shipped", "cube_55", "allegro")], library.GraphConfig())
-    return {name: registry.make(name, engine=engine, library=grasps) for name in registry.TASKS}
+    sees = {name: {} if name == "free_motion" else {"sees_all": True} for name in registry.TASKS}
+    return {name: registry.make(name, sees[name], engine=engine, library=grasps) for name in registry.TASKS}
 
 
 def physics(engine):
@@ -43,6 +45,19 @@ def physics(engine):
     state = engine.init(jnp.zeros(engine.scene.model.nq, jnp.float32).at[jnp.array([-7, -4])].set(1.0))
     after = jax.jit(engine.step)(state, state.joints(engine.hand), world)
     assert after.qpos.dtype == jnp.float32 and bool(after.finite)
+
+
+def look_ahead(env):
+    """What an expert that looks ahead carries from step to step keeps its types."""
+    shape = networks.ActorCritic(networks.NetworkConfig((8,), (8,)), env.action_size)
+    sizes = {name: size[0] for name, size in env.observation_size.items()}
+    params, stats = shape.init(keys[0], sizes), {name: networks.RunningStats.zeros(d) for name, d in sizes.items()}
+    expert = networks.Expert.of(shape, params, stats, {}, returns=ppo.returns(ppo.PPOConfig()))
+    for regrasps in (False, True):
+        ahead = Lookahead(env, expert, LookaheadConfig(2, regrasps, horizon=2, commit=1))
+        step = lambda state, _, ahead=ahead: (ahead.step(state, expert.act(state.obs)), None)
+        start = lambda key, ahead=ahead, step=step: jax.lax.scan(step, ahead.reset(key), None, length=2)[0]
+        assert jax.eval_shape(start, keys[0]).obs["push"].dtype == jnp.float32
 
 
 def ten_ticks():
@@ -68,6 +83,8 @@ for name, env in tasks().items():
     state = jax.jit(episode)(keys) if sys.argv[1:] == ["run"] else jax.eval_shape(episode, keys)
     assert state.obs["state"].dtype == jnp.float32
     print(name)
+    if name != "free_motion":  # it has nobody to look ahead
+        look_ahead(env)
 physics(env.engine)
 print("physics")
 ten_ticks()

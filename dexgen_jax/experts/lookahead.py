@@ -15,6 +15,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from brax.envs.base import Env, State, Wrapper
 from flax import struct
 
@@ -106,23 +107,24 @@ class Lookahead(Wrapper):
         key_push, key_luck = jax.random.split(key)
         start = state.replace(info=state.info | {"rng": key_luck})
         worth, added = jax.vmap(lambda course: self._follow(start, course))(self._courses(key_push))
-        return added[jnp.argmax(worth), : self.plans.commit]
+        return added[jnp.argmax(worth), : self.plans.commit].astype(jnp.float32)
 
     def _courses(self, key: jax.Array) -> Course:
         """All that are tried, fields (courses, horizon, ...); the first is the expert's own."""
         config, n = self.plans, self.env.action_size
         moments = -(-config.horizon // config.commit)
-        push = jax.random.normal(key, (config.candidates, moments, n))
-        strength = jnp.linspace(0.5, 1.0, config.candidates - 1) if config.candidates > 1 else jnp.zeros(0)
-        push *= config.push * jnp.concatenate([jnp.zeros(1), strength])[:, None, None]
+        push = jax.random.normal(key, (config.candidates, moments, n), jnp.float32)
+        strength = np.append(0.0, np.linspace(0.5, 1.0, config.candidates - 1)).astype(np.float32)
+        push *= config.push * strength[:, None, None]
         push = jnp.repeat(push, config.commit, axis=1)[:, : config.horizon]
-        pushed = Course(push, jnp.zeros(push.shape, bool), jnp.zeros(push.shape[:2]))
+        pushed = Course(push, jnp.zeros(push.shape, bool), jnp.zeros_like(push[..., 0]))
         if not config.regrasps:
             return pushed
         fingers = kinematics.joints_that_move(self.env.hand)[:, : self.env.hand.num_tips].T
-        fingers = jnp.concatenate([jnp.zeros((1, n), bool), fingers])[:, None]  # none, then each
-        regrasp = fingers & (jnp.arange(config.horizon) < config.commit)[None, :, None]
-        carried = Course(jnp.zeros(regrasp.shape), regrasp, jnp.full(regrasp.shape[:2], config.carry))
+        fingers = np.concatenate([np.zeros((1, n), bool), fingers])[:, None]  # none, then each
+        regrasp = jnp.asarray(fingers & (np.arange(config.horizon) < config.commit)[None, :, None])
+        zero = jnp.zeros(regrasp.shape, push.dtype)
+        carried = Course(zero, regrasp, jnp.full_like(zero[..., 0], config.carry))
         return jax.tree.map(lambda *both: jnp.concatenate(both), pushed, carried)
 
     def _follow(self, state: State, course: Course) -> tuple[jax.Array, jax.Array]:
@@ -137,9 +139,10 @@ class Lookahead(Wrapper):
             own = self.expert.act(state.obs) + self._pull(state)
             added = self._added(state, course, own)
             after = self.env.step(state, jnp.clip(own + added, -1.0, 1.0))
-            worth = scale * after.reward - self.plans.drop_cost * after.done
+            done = after.done.astype(weight.dtype)  # of an episode's end, 64 bits where those are enabled
+            worth = scale * after.reward - self.plans.drop_cost * done
             earned += jnp.where(weight > 0, weight * worth, 0.0)
-            return (after, earned, weight * discount * (1.0 - after.done)), added
+            return (after, earned, weight * discount * (1.0 - done)), added
 
         start = state, jnp.zeros_like(state.reward), jnp.ones_like(state.reward)
         (end, earned, weight), added = jax.lax.scan(step, start, course)
@@ -155,7 +158,9 @@ class Lookahead(Wrapper):
 
     def _pull(self, state: State) -> jax.Array:
         """What is added to the expert's action (n,) whatever the course: it holds longer so, and is a little slower."""
-        return self.plans.pull * self.env.toward_grasp(state.info) if self.plans.regrasps else jnp.zeros(())
+        return (
+            self.plans.pull * self.env.toward_grasp(state.info) if self.plans.regrasps else jnp.zeros((), jnp.float32)
+        )
 
     def _show(self, state: State, plan: jax.Array, row: jax.Array) -> State:
         push = plan[row] + self._pull(state)
