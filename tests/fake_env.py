@@ -61,6 +61,10 @@ class FakeEnv(Env):
         metrics = dict.fromkeys(("success", "given_up", "drop", "blown_up"), zero)
         return State(start, {"state": start}, zero, zero, metrics, info)
 
+    def toward_grasp(self, info):
+        """As that of a hand task."""
+        return (self.library.target[info["goal"]] - info["target"]) / self.config.action_scale
+
     def step(self, state: State, action: jax.Array) -> State:
         info = state.info
         rng, _ = jax.random.split(info["rng"])
