@@ -157,7 +157,7 @@ class Lookahead(Wrapper):
         return jnp.where(course.regrasp, there - own, course.push + course.carry * carry)
 
     def _pull(self, state: State) -> jax.Array:
-        """What is added to the expert's action (n,) whatever the course: it holds longer so, and is a little slower."""
+        """What is added to the expert's action (n,) whatever the course."""
         return (
             self.plans.pull * self.env.toward_grasp(state.info) if self.plans.regrasps else jnp.zeros((), jnp.float32)
         )
