@@ -10,7 +10,7 @@ Measured on 2 cores:
     held    the second, after `loose` (75 min for both): 2.66 goals a minute, held for 0.8 s
     seeing  the third, after `held`, 3.6 M control steps: the actor sees all and builds on what geometry suggests
     shipped the fourth, after `seeing`: 3.22 goals a minute; see its card
-    styles  a policy that is shown its style, after `shipped`: begun (1.2 of 1.6 M control steps), never evaluated
+    styles  a policy that is shown its style, after `shipped`: 1.64 M control steps, too few to tell styles apart
     gpu     never run
 """
 
@@ -97,7 +97,7 @@ def get_config(size: str = "laptop") -> ConfigDict:
     config.update(SIZES[size])
 
     # Styles (`env.style`): factors on tip_speed and on the weights of action, torque and work, drawn once an episode.
-    # Of `:styles` calm is meant to be (1, 1), quick (-1, 1), gentle (0, 10) and firm (0, 0).
+    # Of `:styles` calm was meant to be (1, 1), quick (-1, 1), gentle (0, 10) and firm (0, 0), see docs/experts.md.
     config.env = fill(AnygraspConfig(), ENV.get(size))
     config.graph = fill(GraphConfig(), {"neighbours": 8} if size == "smoke" else None)
     config.ppo = fill(PPOConfig(), PPO.get(size))
