@@ -1,8 +1,8 @@
 """What the learner costs: control steps/s of the whole training loop beside bare stepping of the same environments.
 
 Time: about 3 minutes on 2 free CPU cores, 14 on slow ones, and 1 to 2 more with RSL-RL.
-Expected on 2 cores: share_of_bare >= 0.7 (0.90 measured). Every round measures all programs one after the other and shares are
-medians over the rounds; on a busy machine look at cpu_share_of_bare, the share by CPU time.
+Expected on 2 cores: share_of_bare >= 0.7 (0.90 measured). Every round measures all programs one after the other and
+shares are medians over the rounds; on a busy machine look at cpu_share_of_bare, the share by CPU time.
 Command: python benchmarks/ppo.py [--grasps=runs/demo/grasps] [--objects=train] [--num_envs=2048] [--engine=auto]
 
 `bare` steps the environments under a new policy's noise, with resets, without network or learner; `physics` is the
