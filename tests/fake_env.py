@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from brax.envs.base import Env, State
 from flax import struct
 
+from dexgen_jax.envs.hand_task import HandTask
 from dexgen_jax.hand import allegro
 
 
@@ -61,9 +62,7 @@ class FakeEnv(Env):
         metrics = dict.fromkeys(("success", "given_up", "drop", "blown_up"), zero)
         return State(start, {"state": start}, zero, zero, metrics, info)
 
-    def toward_grasp(self, info):
-        """As that of a hand task."""
-        return (self.library.target[info["goal"]] - info["target"]) / self.config.action_scale
+    toward_grasp = HandTask.toward_grasp
 
     def step(self, state: State, action: jax.Array) -> State:
         info = state.info

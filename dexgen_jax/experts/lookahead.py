@@ -158,9 +158,9 @@ class Lookahead(Wrapper):
 
     def _pull(self, state: State) -> jax.Array:
         """What is added to the expert's action (n,) whatever the course."""
-        return (
-            self.plans.pull * self.env.toward_grasp(state.info) if self.plans.regrasps else jnp.zeros((), jnp.float32)
-        )
+        if not self.plans.regrasps:
+            return jnp.zeros((), jnp.float32)
+        return self.plans.pull * self.env.toward_grasp(state.info)
 
     def _show(self, state: State, plan: jax.Array, row: jax.Array) -> State:
         push = plan[row] + self._pull(state)

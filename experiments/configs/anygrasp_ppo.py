@@ -10,7 +10,7 @@ Measured on 2 cores:
     held    the second, after `loose` (75 min for both): 2.66 goals a minute, held for 0.8 s
     seeing  the third, after `held`, 3.6 M control steps: the actor sees all and builds on what geometry suggests
     shipped the fourth, after `seeing`: 3.22 goals a minute; see its card
-    styles  a policy that is shown its style, after `shipped`: 1.64 M control steps, too few to tell styles apart
+    styles  a policy that is shown its style, after `shipped`: 1.64 M control steps, hardly tells them apart
     gpu     never run
 """
 
