@@ -151,10 +151,10 @@ class Anygrasp(HandTask):
 
         How near goals are is measured from where the object really is, which may be far from where it should be.
         """
-        key_easy, *keys = jax.random.split(key, 1 + self.config.curriculum.nearest_of)
-        goals = jnp.stack([self.library.draw_goal(key, row) for key in keys])
+        keys = jax.random.split(key, 1 + self.config.curriculum.nearest_of)
+        goals = jax.vmap(lambda key: self.library.draw_goal(key, row))(keys[1:])
         sizes = jax.vmap(lambda goal: self._error(physics, goal).sizes())(goals)
-        return goals[curriculum.choose(key_easy, rewards.distance(sizes), level)]
+        return goals[curriculum.choose(keys[0], rewards.distance(sizes), level)]
 
     def _reached(self, sizes: tuple[jax.Array, jax.Array, jax.Array], level: jax.Array) -> jax.Array:
         factor = curriculum.tolerance_factor(self.config.curriculum, level)

@@ -59,24 +59,26 @@ def sample_world(
 ) -> World:
     """Draws one environment's world for the given object; `gravity_angle` () [rad] replaces the configured one."""
     gravity_angle = config.gravity_angle if gravity_angle is None else gravity_angle
-    names = ("mass", "object_friction", "hand_friction", "size", "kp", "kd", "gravity")
-    keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
-
-    def draw(name: str) -> jax.Array:
-        low, high = getattr(config, name)
-        return jax.random.uniform(keys[name], minval=low, maxval=high)
-
+    names = ("mass", "object_friction", "hand_friction", "size", "kp", "kd")
+    *keys, key_gravity = jax.random.split(key, len(names) + 1)
+    low, high = np.array([getattr(config, name) for name in names], np.float32).T
+    # All numbers in one call: each draw of its own would be a hundred operations more to compile.
+    mass, object_friction, hand_friction, size, kp, kd = jax.vmap(_uniform)(jnp.stack(keys), low, high)
     return World(
-        gravity=worlds.STANDARD_GRAVITY * _direction(keys["gravity"], config.gravity_least_angle, gravity_angle),
-        object=worlds.resize(params, draw("size")),
-        mass=draw("mass"),
-        object_friction=draw("object_friction"),
-        hand_friction=draw("hand_friction"),
-        kp_scale=draw("kp"),
-        kd_scale=draw("kd"),
+        gravity=worlds.STANDARD_GRAVITY * _direction(key_gravity, config.gravity_least_angle, gravity_angle),
+        object=worlds.resize(params, size),
+        mass=mass,
+        object_friction=object_friction,
+        hand_friction=hand_friction,
+        kp_scale=kp,
+        kd_scale=kd,
         push=jnp.zeros(3),
-        turn=config.wrist_speed * _direction(jax.random.fold_in(key, len(names)), 0.0, np.pi),
+        turn=config.wrist_speed * _direction(jax.random.fold_in(key, len(names) + 1), 0.0, np.pi),
     )
+
+
+def _uniform(key: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+    return jax.random.uniform(key, minval=low, maxval=high)
 
 
 def _direction(key: jax.Array, least_angle: float, largest_angle: jax.Array | float) -> jax.Array:

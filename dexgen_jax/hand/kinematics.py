@@ -4,49 +4,85 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from dexgen_jax.hand import rotation
-from dexgen_jax.hand.description import Hand
+from dexgen_jax.hand.description import Chain, Hand
 
 
-def body_poses(hand: Hand, q: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns positions (bodies, 3) [m] and quaternions (bodies, 4) of the hand's bodies in the palm frame.
+def body_poses(hand: Hand, q: jax.Array) -> jax.Array:
+    """Returns the poses of the hand's bodies in the palm frame as homogeneous matrices (bodies, 4, 4) [m].
 
-    `q` (n,) [rad]. The tree is walked level by level: a few vectorised steps whatever the number of fingers.
+    `q` (n,) [rad]. The tree is walked level by level: a few vectorised steps whatever the number of fingers. Matrices,
+    for a product of quaternions is twice as many operations of a traced program, and these walks were most of what an
+    environment compiles.
     """
     chex.assert_shape(q, (hand.num_joints,))
     q = jnp.asarray(q)  # a robot driver's float64 becomes what JAX computes in
     chain = hand.chain
-    turn = rotation.from_rotation_vector(jnp.asarray(chain.axis, q.dtype) * q[chain.joint][:, None])
-    local = rotation.multiply(jnp.asarray(chain.quat, q.dtype), turn)
-    position = jnp.zeros((len(chain.parent), 3), q.dtype)
-    quat = jnp.tile(jnp.asarray(rotation.IDENTITY, q.dtype), (len(chain.parent), 1))
+    angle = q[chain.joint][:, None, None]
+    still, sine, cosine = (jnp.asarray(part, q.dtype) for part in _turns(chain))
+    local = still + jnp.sin(angle) * sine + jnp.cos(angle) * cosine
+    above, poses = np.zeros(1, int), [jnp.eye(4, dtype=q.dtype)[None]]  # the palm
     for level in chain.levels:
-        above = chain.parent[level]
-        place = position[above] + rotation.rotate(quat[above], jnp.asarray(chain.position[level], q.dtype))
-        position = position.at[level].set(place)
-        quat = quat.at[level].set(rotation.multiply(quat[above], local[level]))
-    return position, quat
+        of_parent = poses[-1][np.searchsorted(above, chain.parent[level])]
+        poses.append(_product(of_parent, local[level]))
+        above = level
+    return jnp.concatenate(poses)[np.argsort(np.concatenate([[0], *chain.levels]))]
+
+
+def _turns(chain: Chain) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Three matrices (bodies, 4, 4): a body's pose in its parent is the first, + sin(q) the second, + cos(q) the third.
+
+    That is Rodrigues' formula. A body without a joint has no axis, and only the first.
+    """
+    across = np.cross(chain.axis[:, None], np.eye(3)).swapaxes(1, 2)  # times a vector: the axis' cross product with it
+    frame = Rotation.from_quat(chain.quat, scalar_first=True).as_matrix()
+    still, sine, cosine = np.zeros((3, len(chain.parent), 4, 4))
+    sine[:, :3, :3] = frame @ across
+    cosine[:, :3, :3] = -frame @ across @ across
+    still[:, :3, :3] = frame - cosine[:, :3, :3]
+    still[:, :3, 3], still[:, 3, 3] = chain.position, 1.0
+    return still, sine, cosine
+
+
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
+    """The matrix product of `a` (..., n) and `b` (n, m), both with leading axes.
+
+    Term by term: on accelerators `@` rounds to fewer bits, and on a CPU XLA 0.10.2 crashes in a sum over one of more
+    than six axes, which batches of batches have (jax-ml/jax#39257).
+    """
+    return sum(a[..., i : i + 1] * b[..., i : i + 1, :] for i in range(a.shape[-1]))
+
+
+def _place(pose: jax.Array, local: np.ndarray) -> jax.Array:
+    """Returns points (..., 3) [m, palm frame] that bodies of `pose` (..., 4, 4) have at `local` (..., 3) [m]."""
+    return pose[..., :3, 3] + _turned(pose, local)
+
+
+def _turned(pose: jax.Array, local: np.ndarray) -> jax.Array:
+    """The same of directions."""
+    return _product(pose[..., :3, :3], jnp.asarray(local, pose.dtype)[..., None])[..., 0]
 
 
 def keypoints(hand: Hand, q: jax.Array) -> jax.Array:
     """Returns the keypoints (K, 3) [m, palm frame] of joint positions `q` (n,) [rad]: tips first, then PIPs."""
-    position, quat = body_poses(hand, q)
-    body = hand.chain.keypoint_body
-    return position[body] + rotation.rotate(quat[body], jnp.asarray(hand.chain.keypoint_position, quat.dtype))
+    return _place(body_poses(hand, q)[hand.chain.keypoint_body], hand.chain.keypoint_position)
 
 
 def capsule_ends(hand: Hand, q: jax.Array) -> jax.Array:
     """Returns both ends of the axis of each of the hand's collision capsules (capsules, 2, 3) [m, palm frame]."""
-    position, quat = body_poses(hand, q)
-    body = hand.chain.capsule_body
-    local = jnp.asarray(hand.chain.capsule_ends, quat.dtype)
-    return position[body][:, None] + rotation.rotate(quat[body][:, None], local)
+    return _place(body_poses(hand, q)[hand.chain.capsule_body][:, None], hand.chain.capsule_ends)
 
 
 def keypoint_jacobian(hand: Hand, q: jax.Array) -> jax.Array:
-    """Returns d keypoints / d q, (K, 3, n) [m/rad]."""
-    return jax.jacfwd(lambda joints: keypoints(hand, joints))(q)
+    """Returns d keypoints / d q, (K, 3, n) [m/rad]: a joint moves a point across its axis and the arm to the point."""
+    chain, poses = hand.chain, body_poses(hand, q)
+    bodies = np.flatnonzero(np.any(chain.axis, axis=1))  # those with a joint, which is at their origin
+    bodies = bodies[np.argsort(chain.joint[bodies])]
+    joint = poses[bodies][None]
+    arm = _place(poses[chain.keypoint_body], chain.keypoint_position)[:, None] - joint[..., :3, 3]
+    moved = jnp.cross(_turned(joint, chain.axis[None, bodies]), arm)
+    return jnp.where(joints_that_move(hand).T[..., None], moved, 0.0).swapaxes(1, 2)
 
 
 def joints_that_move(hand: Hand) -> np.ndarray:
