@@ -163,9 +163,8 @@ class Anygrasp(HandTask):
     def observe(self, physics: PhysicsState, info: dict) -> dict[str, jax.Array]:
         """What is seen of a state whose goal is `info["goal"]`."""
         error = self._error(physics, info["goal"])
-        error = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
-        seen = observations.actor(self.hand, info["reading"], info["target"], physics, error, info["world"])
-        error = self._error(physics, info["goal"])
+        read = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
+        seen = observations.actor(self.hand, info["reading"], info["target"], physics, read, info["world"])
         carry = observations.carry(self.hand, physics.joints(self.hand), physics.object_pose(self.hand), error)
         grip = self.library.target[info["goal"]] - info["target"]  # what is left to the targets that hold the goal
         hidden = observations.simulator(

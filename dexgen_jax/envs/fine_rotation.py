@@ -128,10 +128,10 @@ class FineRotation(HandTask):
 
     def _observe(self, physics: PhysicsState, info: dict) -> dict[str, jax.Array]:
         error = self._error(physics, info)
-        error = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
-        seen = observations.actor(self.hand, info["reading"], info["target"], physics, error, info["world"])
+        read = error.replace(joints=self.library.q[info["goal"]] - info["reading"])
+        seen = observations.actor(self.hand, info["reading"], info["target"], physics, read, info["world"])
         q, pose = physics.joints(self.hand), physics.object_pose(self.hand)
-        carry = observations.carry(self.hand, q, pose, self._error(physics, info))
+        carry = observations.carry(self.hand, q, pose, error)
         advice = jnp.concatenate([carry, self.library.target[info["goal"]] - info["target"]])
         # The marker never rests, and no command is given up: its age tells nothing.
         hidden = observations.simulator(self.hand, physics, info["world"], info["held"], jnp.zeros((), q.dtype), advice)

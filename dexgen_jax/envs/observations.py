@@ -122,9 +122,9 @@ def carry(hand: Hand, q: jax.Array, object_pose: jax.Array, error: GoalError) ->
         part * jnp.minimum(1.0, most / (jnp.linalg.norm(part) + 1e-6))
         for part, most in zip((error.position, error.rotation), _CARRY, strict=True)
     )
-    arms = kinematics.keypoints(hand, q)[: hand.num_tips] - object_pose[None, :3]
-    wish = shift[None] + jnp.cross(turn[None], arms)
-    jacobian = kinematics.keypoint_jacobian(hand, q)[: hand.num_tips].reshape(-1, hand.num_joints)
+    tips, jacobian = (part[: hand.num_tips] for part in kinematics.keypoints_and_jacobian(hand, q))
+    wish = shift[None] + jnp.cross(turn[None], tips - object_pose[None, :3])
+    jacobian = jacobian.reshape(-1, hand.num_joints)
     square = jacobian @ jacobian.T + _DAMPING**2 * jnp.eye(jacobian.shape[0], dtype=jacobian.dtype)
     return jacobian.T @ jnp.linalg.solve(square, wish.reshape(-1))
 

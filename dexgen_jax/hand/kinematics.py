@@ -74,15 +74,18 @@ def capsule_ends(hand: Hand, q: jax.Array) -> jax.Array:
     return _place(body_poses(hand, q)[hand.chain.capsule_body][:, None], hand.chain.capsule_ends)
 
 
-def keypoint_jacobian(hand: Hand, q: jax.Array) -> jax.Array:
-    """Returns d keypoints / d q, (K, 3, n) [m/rad]: a joint moves a point across its axis and the arm to the point."""
+def keypoints_and_jacobian(hand: Hand, q: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the keypoints (K, 3) [m, palm frame], and d keypoints / d q (K, 3, n) [m/rad].
+
+    A joint moves a point across its axis and the arm to the point.
+    """
     chain, poses = hand.chain, body_poses(hand, q)
     bodies = np.flatnonzero(np.any(chain.axis, axis=1))  # those with a joint, which is at their origin
     bodies = bodies[np.argsort(chain.joint[bodies])]
     joint = poses[bodies][None]
-    arm = _place(poses[chain.keypoint_body], chain.keypoint_position)[:, None] - joint[..., :3, 3]
-    moved = jnp.cross(_turned(joint, chain.axis[None, bodies]), arm)
-    return jnp.where(joints_that_move(hand).T[..., None], moved, 0.0).swapaxes(1, 2)
+    points = _place(poses[chain.keypoint_body], chain.keypoint_position)
+    moved = jnp.cross(_turned(joint, chain.axis[None, bodies]), points[:, None] - joint[..., :3, 3])
+    return points, jnp.where(joints_that_move(hand).T[..., None], moved, 0.0).swapaxes(1, 2)
 
 
 def joints_that_move(hand: Hand) -> np.ndarray:
@@ -108,8 +111,9 @@ def inverse_kinematics(
     lower, upper = jnp.asarray(hand.lower, q.dtype), jnp.asarray(hand.upper, q.dtype)
 
     def improve(_, q: jax.Array) -> jax.Array:
-        error = (weight[:, None] * (goal - keypoints(hand, q))).reshape(-1)
-        jacobian = (weight[:, None, None] * keypoint_jacobian(hand, q)).reshape(error.size, -1)
+        points, jacobian = keypoints_and_jacobian(hand, q)
+        error = (weight[:, None] * (goal - points)).reshape(-1)
+        jacobian = (weight[:, None, None] * jacobian).reshape(error.size, -1)
 
         def least_squares(jacobian: jax.Array) -> jax.Array:
             normal = jacobian.T @ jacobian + damping**2 * jnp.eye(hand.num_joints, dtype=q.dtype)

@@ -157,7 +157,7 @@ def test_the_default_reach_is_what_a_finger_can_do_in_the_horizon():
     from dexgen_jax.hand import kinematics
 
     q = np.float32(np.random.default_rng(0).uniform(HAND.lower, HAND.upper, (256, N)))
-    jacobian = jax.jit(jax.vmap(functools.partial(kinematics.keypoint_jacobian, HAND)))(q)
+    _, jacobian = jax.jit(jax.vmap(functools.partial(kinematics.keypoints_and_jacobian, HAND)))(q)
     furthest = 2 * LIMITS.max_step * np.linalg.norm(jacobian, axis=2).sum(-1).max()
     assert 0.8 < furthest / LIMITS.reach < 1.2
 

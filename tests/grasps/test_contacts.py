@@ -73,7 +73,7 @@ def test_a_set_balances_and_leaves_room_for_the_fingers():
 
 def test_the_chosen_fingers_are_the_best_of_all_assignments(a_set):
     pose, finger = jax.jit(lambda key: contacts.place(key, HAND, HOME, a_set, 1))(jax.random.PRNGKey(0))
-    points, jacobian = jax.jit(lambda q: (kinematics.keypoints(HAND, q), kinematics.keypoint_jacobian(HAND, q)))(HOME)
+    points, jacobian = jax.jit(lambda q: kinematics.keypoints_and_jacobian(HAND, q))(HOME)
     tips = np.asarray(points)[: HAND.num_tips]
     along = np.asarray(jacobian)[: HAND.num_tips] @ np.float32(HAND.prior.closing)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
@@ -112,6 +112,6 @@ def test_pressing_gives_the_forces_that_balance(a_set):
 
     pose, finger, goal = pressed(jax.random.PRNGKey(0))
     normals = np.asarray(rotation.rotate(pose[None, 3:], a_set.normals))
-    jacobian = np.asarray(kinematics.keypoint_jacobian(HAND, HOME))[np.asarray(finger)]
+    jacobian = np.asarray(kinematics.keypoints_and_jacobian(HAND, HOME)[1])[np.asarray(finger)]
     torque = -np.einsum("cdn,cd,c->n", jacobian, normals, np.asarray(a_set.used, float))
     np.testing.assert_allclose((goal - HOME) * HAND.kp, torque, atol=1e-5)
