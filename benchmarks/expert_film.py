@@ -1,4 +1,6 @@
-"""A film of the shipped expert looking ahead, at true speed: three objects, a minute palm up and a minute palm down.
+"""A film of the shipped expert at true speed, looking ahead and regrasping: three objects, two minutes.
+
+A minute with the palm up, and one with the palm down.
 
 Time: about 18 minutes of one core, most of it compiling. Expected: docs/images/expert.mp4, and on the last line one
 JSON object with the goals and drops that it shows.
@@ -26,6 +28,7 @@ GRAVITY = {  # rad from straight into the palm
     "palm up": {"gravity_angle": math.pi / 3},
     "palm down": {"gravity_least_angle": 2 * math.pi / 3},
 }
+LOOKAHEAD = LookaheadConfig(candidates=3, regrasps=True, drop_cost=3.0)
 TRACED = 8
 
 
@@ -34,7 +37,7 @@ def shot(thing: str, wrist: str, expert: Expert, seed: int, seconds: float) -> t
     changes = {**expert.config["env"], **benchmark.GOALS, "episode_steps": 100_000}
     changes["randomization"] = {**changes["randomization"], **GRAVITY[wrist]}
     task = envs.load("anygrasp", objects=thing, grasps="shipped", overrides=changes)
-    env, steps = Lookahead(task, expert, LookaheadConfig(candidates=4)), round(seconds * CONTROL_HZ)
+    env, steps = Lookahead(task, expert, LOOKAHEAD), round(seconds * CONTROL_HZ)
     policy = lambda obs, key: expert.act(obs)
     simulate = jax.jit(lambda key: assist.simulate(env, policy, operators.clean(), key, TRACED, steps, TRACED)[1])
     trace = jax.tree.map(np.asarray, simulate(jax.random.PRNGKey(seed)))

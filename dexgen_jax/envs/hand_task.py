@@ -121,5 +121,6 @@ class HandTask(Env):
 
     def _tip_travel(self, before: PhysicsState, after: PhysicsState) -> jax.Array:
         """How far each fingertip went, (tips, 3) m."""
-        before, after = (kinematics.keypoints(self.hand, state.joints(self.hand)) for state in (before, after))
-        return (after - before)[: self.hand.num_tips]
+        q = jnp.stack([state.joints(self.hand) for state in (before, after)])
+        before, after = jax.vmap(lambda q: kinematics.keypoints(self.hand, q)[: self.hand.num_tips])(q)
+        return after - before

@@ -123,14 +123,14 @@ def simulate(
 def _record(env: Env, state: State, reached: State, asked: jax.Array, moves: jax.Array) -> Record:
     """What happened from `state` to `reached`, for the change `asked` (n,) [rad] and the last three made (3, n)."""
     before, hand = state.info["target"], env.hand
-    apart = kinematics.keypoints(hand, before + asked) - kinematics.keypoints(hand, before + moves[2])
+    places = jax.vmap(lambda move: kinematics.keypoints(hand, before + move))(jnp.stack([asked, moves[2]]))
     return Record(
         drop=reached.done > 0,
         goal=reached.metrics["success"] > 0,
         blown_up=reached.metrics["blown_up"] > 0,
         object=env.library.object_index[state.info["goal"]],
         goal_age=state.info.get("goal_age", jnp.int32(0)) + 1,
-        kept=jnp.linalg.norm(apart, axis=-1).mean(),
+        kept=jnp.linalg.norm(places[0] - places[1], axis=-1).mean(),
         intervention=_rms(asked - moves[2]),
         jerk=_rms(moves[2] - 2 * moves[1] + moves[0]) * CONTROL_HZ**3,
     )
