@@ -48,8 +48,8 @@ def _turns(chain: Chain) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
     """The matrix product of `a` (..., n) and `b` (n, m), both with leading axes.
 
-    Term by term: on accelerators `@` rounds to fewer bits, and on a CPU XLA 0.10.2 crashes in a sum over one of more
-    than six axes, which batches of batches have (jax-ml/jax#39257).
+    Term by term: on accelerators `@` rounds to fewer bits, and as a sum over an axis it crashed the program in which an
+    expert looks ahead (a CPU, XLA 0.10.2; jax-ml/jax#39257 is alike).
     """
     return sum(a[..., i : i + 1] * b[..., i : i + 1, :] for i in range(a.shape[-1]))
 
