@@ -2,7 +2,7 @@
 
 A minute with the palm up, and one with the palm down.
 
-Time: about 18 minutes of one core, most of it compiling. Expected: docs/images/expert.mp4, and on the last line one
+Time: about half an hour of one core, most of it compiling. Expected: docs/images/expert.mp4, and on the last line one
 JSON object with the goals and drops that it shows.
 Command: python benchmarks/expert_film.py [--seed=0] [--seconds=60] [--out=docs/images/expert.mp4]
 
