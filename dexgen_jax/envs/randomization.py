@@ -60,12 +60,12 @@ def sample_world(
     """Draws one environment's world for the given object; `gravity_angle` () [rad] replaces the configured one."""
     gravity_angle = config.gravity_angle if gravity_angle is None else gravity_angle
     names = ("mass", "object_friction", "hand_friction", "size", "kp", "kd")
-    *keys, key_gravity = jax.random.split(key, len(names) + 1)
+    keys = jax.random.split(key, len(names) + 1)
     low, high = np.array([getattr(config, name) for name in names], np.float32).T
-    # All numbers in one call: each draw of its own would be a hundred operations more to compile.
-    mass, object_friction, hand_friction, size, kp, kd = jax.vmap(_uniform)(jnp.stack(keys), low, high)
+    # All numbers in one call: each draw of its own would be one more loop to compile.
+    mass, object_friction, hand_friction, size, kp, kd = jax.vmap(_uniform)(keys[:-1], low, high)
     return World(
-        gravity=worlds.STANDARD_GRAVITY * _direction(key_gravity, config.gravity_least_angle, gravity_angle),
+        gravity=worlds.STANDARD_GRAVITY * _direction(keys[-1], config.gravity_least_angle, gravity_angle),
         object=worlds.resize(params, size),
         mass=mass,
         object_friction=object_friction,
