@@ -13,6 +13,7 @@ from dexgen_jax.grasps import metric as metrics
 from dexgen_jax.grasps.metric import Metric
 
 _BLOCK_SIZE = 4_000_000  # pairs compared at once: bounds memory to some 100 MB
+_ROUND = 256  # rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,26 +72,31 @@ def nearest(
     """
     if not len(q):
         return np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32)
-    block = int(np.clip(_BLOCK_SIZE // len(q), 1, len(q)))
-    search = _search(metric, min(count, len(q)), min_angle, block)
-    index, distance = search(jnp.asarray(q, jnp.float32), jnp.asarray(pose, jnp.float32))
-    return np.asarray(index), np.asarray(distance)
+    # Filled up to a round number: objects have two thousand grasps or so each, and would compile a program each.
+    padded = -(-len(q) // _ROUND) * _ROUND
+    q_all, pose_all = (np.resize(np.asarray(x, np.float32), (padded, x.shape[1])) for x in (q, pose))
+    search = _search(metric, min(count, len(q)), min_angle, block=int(np.clip(_BLOCK_SIZE // padded, 1, padded)))
+    index, distance = jax.device_get(search(q_all, pose_all, len(q)))
+    return np.minimum(index[: len(q)], len(q) - 1), distance[: len(q)]
 
 
 @functools.cache
 def _search(metric: Metric, count: int, min_angle: float, block: int):
     @jax.jit
-    def search(q: jax.Array, pose: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def search(q: jax.Array, pose: jax.Array, there: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """As `nearest`, among the first `there` () rows; what it returns of the others means nothing."""
+
         def of_block(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
             distance, angle = metrics.to_all(q[rows], pose[rows], q, pose, metric)
-            other = rows[:, None] != jnp.arange(len(q))[None]
+            column = jnp.arange(len(q))[None]
+            other = (rows[:, None] != column) & (column < there)
             negative, index = jax.lax.top_k(-jnp.where((angle >= min_angle) & other, distance, jnp.inf), count)
             return index, -negative
 
         padded = -(-len(q) // block) * block
         rows = jnp.minimum(jnp.arange(padded), len(q) - 1).reshape(-1, block)
         index, distance = jax.lax.map(of_block, rows)
-        return index.reshape(padded, count)[: len(q)], distance.reshape(padded, count)[: len(q)]
+        return index.reshape(padded, count), distance.reshape(padded, count)
 
     return search
 

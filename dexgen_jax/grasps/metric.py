@@ -73,10 +73,20 @@ def to_all(
     turned = rotation.multiply(all_pose[:, None, None, 3:], bases[None])  # (N, G, R, 4)
     share = product(pose[:, 3:], turned.reshape(-1, 4)).reshape(len(pose), *turned.shape[:-1])
     cosine = jnp.sqrt(jnp.max(jnp.sum(share**2, -1), -1))
-    angle = 2.0 * jnp.arccos(jnp.minimum(cosine, 1.0))
+    angle = 2.0 * _arccos(jnp.minimum(cosine, 1.0))
     middle = jnp.mean(all_q, 0)  # small numbers first: squares cancel less
     q, all_q = q - middle[None], all_q - middle[None]
     squared = jnp.sum(q**2, -1)[:, None] + jnp.sum(all_q**2, -1)[None] - 2.0 * product(q, all_q)
     joints = jnp.sqrt(jnp.maximum(squared, 0.0) / q.shape[1])
     shift = jnp.sqrt(sum((pose[:, i, None] - all_pose[None, :, i]) ** 2 for i in range(3)))
     return shift / metric.position_unit + angle / metric.angle_unit + joints / metric.joint_unit, angle
+
+
+def _arccos(cosine: jax.Array) -> jax.Array:
+    """The angle [rad] of a cosine from 0 to 1, within 3e-7: on a CPU `jnp.arccos` takes 40 times as long.
+
+    Source: Abramowitz and Stegun 1964, 4.4.46.
+    """
+    terms = (1.5707963050, -0.2145988016, 0.0889789874, -0.0501743046, 0.0308918810, -0.0170881256, 0.0066700901)
+    total = jnp.polyval(jnp.asarray((-0.0012624911, *terms[::-1]), cosine.dtype), cosine)
+    return jnp.sqrt(1.0 - cosine) * total

@@ -24,13 +24,14 @@ def _brute_force(q, pose):
     return shift / 0.02 + angle / 0.4 + joints / 0.3, angle
 
 
-@pytest.mark.parametrize("block", [4_000_000, 700])  # all at once; blocks of 7, of which the last is cut short
-def test_nearest_are_those_of_a_brute_force_search(block, monkeypatch):
+# All at once; blocks of 7, of which the last is cut short; more than one round number of rows.
+@pytest.mark.parametrize("count, block", [(100, 4_000_000), (100, 1800), (300, 4_000_000)])
+def test_nearest_are_those_of_a_brute_force_search(count, block, monkeypatch):
     monkeypatch.setattr(goals, "_BLOCK_SIZE", block)
-    q, pose = _grasps(100)
+    q, pose = _grasps(count)
     index, distance = goals.nearest(q, pose, Metric(), 5, min_angle=0.55)
     far, angle = _brute_force(q, pose)
-    far[(angle < 0.55) | np.eye(100, dtype=bool)] = np.inf
+    far[(angle < 0.55) | np.eye(count, dtype=bool)] = np.inf
     expected = np.argsort(far, axis=1)[:, :5]
     np.testing.assert_allclose(distance, np.take_along_axis(far, expected, 1), atol=5e-3)
     assert (index == expected).mean() > 0.99  # two that are equally near may change places

@@ -85,6 +85,11 @@ def test_products_of_matrices_give_the_same_numbers(name):
     np.testing.assert_allclose(angle, expected_angle[:7], atol=2e-3)
 
 
+def test_the_quick_arccos_is_one():
+    cosine = np.linspace(0, 1, 1001, dtype=np.float32)
+    np.testing.assert_allclose(metric._arccos(jnp.asarray(cosine)), np.arccos(cosine.astype(float)), atol=3e-7)
+
+
 def test_half_a_turn_away_there_is_still_a_nearest_turn():
     half = jnp.array([0.0, 1, 0, 0])
     np.testing.assert_allclose(nearest_turn(jnp.array([1.0, 0, 0, 0]), half), half, atol=1e-6)
