@@ -78,7 +78,8 @@ def score(env: registry.Env, expert: networks.Expert, config: ConfigDict) -> dic
     simulate = jax.jit(
         lambda operator, key: assist.simulate(
             env, lambda obs, _: expert.act(obs), operator, key, config.eval_envs, config.eval_steps, num_traced=0
-        )[0]
+        )[0],
+        compiler_options=env.engine.compiler_options,
     )
     scores = {}
     for name, operator in {"expert": "clean", "zero action": "still", "random": "random"}.items():

@@ -40,7 +40,6 @@ def simulate(
     learned = {name: learned_from(name, config, controller, folder) for name in learning}
     numbers = {name: jnp.int32(number) for number, name in enumerate(simple_helpers(controller))}
 
-    @functools.partial(jax.jit, static_argnames=("helper", "style", "share"))
     def row(operator, given, strength, key, helper, style, share):
         act = policy(config, style, expert.act)
         misled = Misled(env, share) if share else env
@@ -48,6 +47,8 @@ def simulate(
         traced = config.film.traced
         return assist.simulate(misled, act, operator, key, config.num_envs, steps, traced, helps, strength)
 
+    program = functools.partial(jax.jit, static_argnames=("helper", "style", "share"))
+    with_network, without = program(row), program(row, compiler_options=env.engine.compiler_options)
     rows, simulated = files.read_rows(folder), config.num_envs * config.seconds / 60
     done = sum(case in rows for case in plan)
     with log.progress(f"evaluating {folder.name}", len(plan) * simulated, "simulated minutes", done * simulated) as bar:
@@ -57,8 +58,9 @@ def simulate(
             name, helper, strength = case
             operator, kind = operators.parse(name, env.hand), name.split()[0]
             style, share = kind if kind in STYLES else "", float(operator.misled)
-            given, program = (learned | numbers).get(helper), SIMPLE if helper in numbers else helper
-            record, trace = row(operator, given, jnp.float32(strength or 0), key, program, style, share)
+            given, simple = (learned | numbers).get(helper), SIMPLE if helper in numbers else helper
+            run = with_network if helper in helping.LEARNED else without
+            record, trace = run(operator, given, jnp.float32(strength or 0), key, simple, style, share)
             files.save_trace(folder, case, trace, round(config.film.seconds * CONTROL_HZ))
             found = assist.summarise(name, record, helper, strength)
             found |= {"hand": env.hand.name, "following": assist.following(trace), **assist.details(record)}

@@ -9,6 +9,7 @@ The command may run several times at once, on several hosts of one file system: 
 With --config.tasks="('anygrasp','fine_rotation','free_motion')" all are recorded, each row with the mode of its task.
 """
 
+import functools
 from collections.abc import Callable
 
 import dataset_files
@@ -85,7 +86,7 @@ def recorder(
 ) -> Callable[[jax.Array], dict[str, jax.Array]]:
     """Key -> one block of a task, whose objects have numbers from `first_object` on."""
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=env.engine.compiler_options)
     def record(key: jax.Array) -> dict[str, jax.Array]:
         policy = lambda obs, key: act(obs)
         rows = collect.record(env, policy, behaviour, key, layout.streams, layout.rows, mode)

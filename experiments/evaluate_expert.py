@@ -32,7 +32,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
         choices, names = expert.actors(env, learned), catalog.names(which)
         ahead = looking_ahead(env, learned, config)  # for the expert alone: the others have nothing to plan with
 
-        @functools.partial(jax.jit, static_argnums=0)
+        @functools.partial(jax.jit, static_argnums=0, compiler_options=env.engine.compiler_options)
         def simulate(env, number, key, choices=choices):
             return expert.simulate(env, list(choices.values()), number, key, config.num_envs, steps)
 

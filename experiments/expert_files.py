@@ -99,7 +99,8 @@ def shoot(
     """
     policy = lambda obs, key: expert.act(obs)
     steps = round(look.seconds * engines.CONTROL_HZ)
-    simulate = jax.jit(lambda key: assist.simulate(env, policy, operators.clean(), key, traced, steps, traced)[1])
+    simulate = lambda key: assist.simulate(env, policy, operators.clean(), key, traced, steps, traced)[1]
+    simulate = jax.jit(simulate, compiler_options=env.engine.compiler_options)
     trace = jax.tree.map(np.asarray, simulate(jax.random.PRNGKey(seed + 1)))
     shown = film.typical(trace)
     path = folder / "expert.mp4"

@@ -7,6 +7,7 @@ Command: python experiments/grow_grasps.py --config=experiments/configs/grow_gra
 The command may run several times at once, on several hosts of one file system: each process takes objects of its own.
 """
 
+import functools
 import zlib
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def run(config: ConfigDict, log: RunLog) -> dict:
     settings = override(growth.GrowthConfig(), config.growth.to_dict())
     subjects = growth.subjects(shapes.as_held(objects, hand.name))
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=engine.compiler_options)
     def attempt(key: jax.Array, index: jax.Array, known: growth.Known) -> growth.Grown:
         return growth.attempt(key, engine, index, jax.tree.map(lambda x: x[index], subjects), known, settings)
 

@@ -50,7 +50,8 @@ class Simulation:
         own = {"episode_steps": 10**8, "randomization.gravity_walk": 0.0, "randomization.gravity_angle": np.pi}
         settings = {**expert.config["env"], **(overrides or {}), **own}
         self.env = registry.make("anygrasp", settings, engine=engine, library=self._library(self.objects[0]))
-        self._begin, self._step = jax.jit(self._begin_one), jax.jit(self._step_one)
+        program = functools.partial(jax.jit, compiler_options=engine.compiler_options)
+        self._begin, self._step = program(self._begin_one), program(self._step_one)
         self._state: State | None = None
         self.thing = self.objects[0]
 

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 from dexgen_jax.hand import allegro
 from dexgen_jax.objects import catalog
 from dexgen_jax.physics import engine as engines
+from dexgen_jax.physics import world as worlds
 
 BOX = catalog.load("box_50_50_80")
 
@@ -48,9 +50,15 @@ def test_objects_are_drawn_by_their_number_also_inside_a_compiled_program(engine
     np.testing.assert_allclose(sizes[1, 0], [0.025, 0.025, 0.04], rtol=1e-6)
 
 
-def test_gravity_from_any_side_is_a_free_objects_acceleration(engine):
-    from dexgen_jax.physics import world as worlds
+def test_what_is_compiled_quickly_simulates_the_same(engine):
+    assert dataclasses.replace(engine, name="mjx").compiler_options is None
+    begin = jnp.concatenate([jnp.zeros(16), jnp.array([0.0, 0, 1, 1, 0, 0, 0])])
+    fall = lambda qpos: engine.step(engine.init(qpos), qpos[:16], worlds.nominal(engine.object(0))).qpos
+    ends = [jax.jit(fall, compiler_options=options)(begin) for options in (None, engine.compiler_options)]
+    np.testing.assert_allclose(*ends, atol=1e-6)
 
+
+def test_gravity_from_any_side_is_a_free_objects_acceleration(engine):
     start = engine.init(jnp.zeros(engine.scene.model.nq).at[-7:].set(jnp.array([1.0, 0, 0, 1, 0, 0, 0])))
     for gravity in ([0.0, 9.81, 0.0], [-3.0, 0.0, 4.0]):
         world = worlds.nominal(engine.object(jnp.asarray(1))).replace(gravity=jnp.array(gravity))
