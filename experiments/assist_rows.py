@@ -22,6 +22,7 @@ from dexgen_jax.dataset import store, windows
 from dexgen_jax.envs.registry import Env
 from dexgen_jax.evaluation import assist, cloning, helping, operators
 from dexgen_jax.evaluation.misled import Misled
+from dexgen_jax.experts.lookahead import Lookahead
 from dexgen_jax.physics.engine import CONTROL_HZ
 from dexgen_jax.run_log import RunLog
 
@@ -48,7 +49,9 @@ def simulate(
         return assist.simulate(misled, act, operator, key, config.num_envs, steps, traced, helps, strength)
 
     program = functools.partial(jax.jit, static_argnames=("helper", "style", "share"))
-    with_network, without = program(row), program(row, compiler_options=env.engine.compiler_options)
+    thorough, quick = program(row), program(row, compiler_options=env.engine.compiler_options)
+    # Help by a network runs faster with XLA's optimisations; beside an expert who looks ahead it is little.
+    optimised = () if isinstance(env, Lookahead) else helping.LEARNED
     rows, simulated = files.read_rows(folder), config.num_envs * config.seconds / 60
     done = sum(case in rows for case in plan)
     with log.progress(f"evaluating {folder.name}", len(plan) * simulated, "simulated minutes", done * simulated) as bar:
@@ -59,7 +62,7 @@ def simulate(
             operator, kind = operators.parse(name, env.hand), name.split()[0]
             style, share = kind if kind in STYLES else "", float(operator.misled)
             given, simple = (learned | numbers).get(helper), SIMPLE if helper in numbers else helper
-            run = with_network if helper in helping.LEARNED else without
+            run = thorough if helper in optimised else quick
             record, trace = run(operator, given, jnp.float32(strength or 0), key, simple, style, share)
             files.save_trace(folder, case, trace, round(config.film.seconds * CONTROL_HZ))
             found = assist.summarise(name, record, helper, strength)

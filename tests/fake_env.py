@@ -31,7 +31,7 @@ class FakeEnv(Env):
 
     def __init__(self, reach: float = 0.3, goal_steps: int = 7, episode_steps: int = 10_000, limits: bool = False):
         self.hand, self.reach, self.goal_steps, self.episode_steps = allegro.load(), reach, goal_steps, episode_steps
-        self.limits = limits
+        self.limits, self.engine = limits, types.SimpleNamespace(scene="scene", compiler_options=None)
         self.library = FakeLibrary(jnp.array([0, 1, 1]), jnp.eye(3, 7))
         self.config = type("Config", (), {"action_scale": 0.15, "episode_steps": episode_steps})
 

@@ -88,7 +88,6 @@ def test_a_task_comes_with_the_one_that_masters_it(expert, monkeypatch):
 def test_playing_films_one_environment_without_a_time_limit(expert, monkeypatch, tmp_path):
     built, filmed = [], []
     env = FakeEnv(reach=0.3, goal_steps=2)
-    env.engine = types.SimpleNamespace(scene="scene", compiler_options=None)
     monkeypatch.setattr(expert_files, "build_env", lambda config: built.append(config) or env)
     frames = np.zeros((4, 32, 32, 3), np.uint8)
     monkeypatch.setattr(expert_files.film, "compare", lambda *args: filmed.append(args) or frames)
