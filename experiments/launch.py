@@ -45,10 +45,11 @@ FORMER: dict[str, Any] = {"hand": pretrained.FIRST_HAND, "dataset": "run"}
 FORMER |= {
     f"{whose}lookahead.{name}": value
     for name, value in dict(
-        candidates=1, regrasps=False, horizon=8, commit=4, push=0.5, carry=0.3, drop_cost=0.0
+        candidates=1, regrasps=False, horizon=8, commit=4, lasts=4,
+        push=0.5, carry=0.3, windup=0.0, speed=1.0, pull=0.05, drop_cost=0.0,
     ).items()
     for whose in ("", "fine_rotation.")
-}
+}  # fmt: skip
 MAY_GROW = ("iterations", "take_new_streams")  # of a begun stage: to learn for longer, or from more, is to go on
 CONFIG_FILE = "stage_config.json"
 VERSIONS_FILE = "versions.json"

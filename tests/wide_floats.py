@@ -54,7 +54,7 @@ def look_ahead(env):
     params, stats = shape.init(keys[0], sizes), {name: networks.RunningStats.zeros(d) for name, d in sizes.items()}
     expert = networks.Expert.of(shape, params, stats, {}, returns=ppo.returns(ppo.PPOConfig()))
     for regrasps in (False, True):
-        ahead = Lookahead(env, expert, LookaheadConfig(2, regrasps, horizon=2, commit=1))
+        ahead = Lookahead(env, expert, LookaheadConfig(2, regrasps, horizon=2, commit=1, lasts=1))
         step = lambda state, _, ahead=ahead: (ahead.step(state, expert.act(state.obs)), None)
         start = lambda key, ahead=ahead, step=step: jax.lax.scan(step, ahead.reset(key), None, length=2)[0]
         assert jax.eval_shape(start, keys[0]).obs["push"].dtype == jnp.float32

@@ -33,20 +33,27 @@ class LookaheadConfig:
     candidates: int = 1  # courses without a regrasp, the expert's own among them
     regrasps: bool = False  # and one for each finger, which goes to its place in the goal's grasp, and one for none
     horizon: int = 8  # control steps that a course is followed
-    commit: int = 4  # control steps until it looks ahead again, and that a push or a regrasp lasts
+    commit: int = 4  # control steps until it looks ahead again
+    lasts: int = 4  # control steps that a push or a regrasp lasts in a course
     push: float = 0.5  # standard deviation of the pushes, in units of an action; of the gentlest candidate half as much
     carry: float = 0.3  # share of the action that geometry suggests, which is added in courses with a regrasp
     windup: float = 0.0  # how far past its place a finger regrasps, against `carry` and in units of it
+    speed: float = (
+        1.0  # of an expert that regrasps: its action, pushes and `carry` are times this, a regrasping finger not
+    )
     pull: float = 0.05  # share of the way to the goal's grasp, added to all actions of an expert that regrasps
     drop_cost: float = 0.0  # what a drop costs in a plan beside the task's own reward, in the critic's scaled units
 
     def __post_init__(self) -> None:
-        require(self, counts="candidates horizon commit", positive="push")
+        require(self, counts="candidates horizon commit lasts", positive="push speed")
         for name in ("carry", "windup", "pull", "drop_cost"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be a number from 0")
-        if self.commit > self.horizon:
-            raise ValueError(f"commit is {self.commit}, and the horizon only {self.horizon} control steps")
+        for name in ("commit", "lasts"):
+            if getattr(self, name) > self.horizon:
+                raise ValueError(f"{name} is {getattr(self, name)}, and the horizon only {self.horizon} control steps")
+        if self.speed != 1 and not self.regrasps:
+            raise ValueError(f"speed is {self.speed}: it is of an expert that regrasps, so set regrasps")
 
     @property
     def looks(self) -> bool:
@@ -112,17 +119,17 @@ class Lookahead(Wrapper):
     def _courses(self, key: jax.Array) -> Course:
         """All that are tried, fields (courses, horizon, ...); the first is the expert's own."""
         config, n = self.plans, self.env.action_size
-        moments = -(-config.horizon // config.commit)
+        moments = -(-config.horizon // config.lasts)
         push = jax.random.normal(key, (config.candidates, moments, n), jnp.float32)
         strength = np.append(0.0, np.linspace(0.5, 1.0, config.candidates - 1)).astype(np.float32)
         push *= config.push * strength[:, None, None]
-        push = jnp.repeat(push, config.commit, axis=1)[:, : config.horizon]
+        push = jnp.repeat(push, config.lasts, axis=1)[:, : config.horizon]
         pushed = Course(push, jnp.zeros(push.shape, bool), jnp.zeros_like(push[..., 0]))
         if not config.regrasps:
             return pushed
         fingers = kinematics.joints_that_move(self.env.hand)[:, : self.env.hand.num_tips].T
         fingers = np.concatenate([np.zeros((1, n), bool), fingers])[:, None]  # none, then each
-        regrasp = jnp.asarray(fingers & (np.arange(config.horizon) < config.commit)[None, :, None])
+        regrasp = jnp.asarray(fingers & (np.arange(config.horizon) < config.lasts)[None, :, None])
         zero = jnp.zeros(regrasp.shape, push.dtype)
         carried = Course(zero, regrasp, jnp.full_like(zero[..., 0], config.carry))
         return jax.tree.map(lambda *both: jnp.concatenate(both), pushed, carried)
@@ -136,7 +143,7 @@ class Lookahead(Wrapper):
 
         def step(now: tuple, course: Course) -> tuple[tuple, jax.Array]:
             state, earned, weight = now  # `weight` is 0 once the object is lost
-            own = self.expert.act(state.obs) + self._pull(state)
+            own = self.expert.act(state.obs) + self._always(state)
             added = self._added(state, course, own)
             after = self.env.step(state, jnp.clip(own + added, -1.0, 1.0))
             done = after.done.astype(weight.dtype)  # of an episode's end, 64 bits where those are enabled
@@ -154,14 +161,15 @@ class Lookahead(Wrapper):
             return course.push
         carry = state.obs["carry"]
         there = jnp.clip(self.env.toward_grasp(state.info) - self.plans.windup * carry, -1.0, 1.0)
-        return jnp.where(course.regrasp, there - own, course.push + course.carry * carry)
+        return jnp.where(course.regrasp, there - own, self.plans.speed * (course.push + course.carry * carry))
 
-    def _pull(self, state: State) -> jax.Array:
-        """What is added to the expert's action (n,) whatever the course."""
+    def _always(self, state: State) -> jax.Array:
+        """What is added to the expert's action (n,) whatever the course; `state` is the task's, which shows no plan."""
         if not self.plans.regrasps:
             return jnp.zeros((), jnp.float32)
-        return self.plans.pull * self.env.toward_grasp(state.info)
+        pull = self.plans.pull * self.env.toward_grasp(state.info)
+        return pull if self.plans.speed == 1 else pull + (self.plans.speed - 1) * self.expert.act(state.obs)
 
     def _show(self, state: State, plan: jax.Array, row: jax.Array) -> State:
-        push = plan[row] + self._pull(state)
+        push = plan[row] + self._always(state)
         return state.replace(obs=state.obs | {"push": push}, info=state.info | {"plan": plan, "plan_row": row})

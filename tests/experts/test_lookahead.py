@@ -16,7 +16,7 @@ from dexgen_jax.experts.networks import ActorCritic, Expert, NetworkConfig, Runn
 ENV = Walk(episode_steps=30)
 NETWORKS = ActorCritic(NetworkConfig(actor=(4,), critic=(8,)), ENV.action_size)
 RETURNS = {"discount": 0.9, "reward_scale": 0.5}
-CONFIG = LookaheadConfig(candidates=6, horizon=5, commit=2, push=1.0)
+CONFIG = LookaheadConfig(candidates=6, horizon=5, commit=2, lasts=2, push=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +119,11 @@ def test_a_regrasp_sends_one_finger_to_the_grasp_while_the_others_carry_on(exper
     far = Lookahead(TwoFingers(30), expert, back)._follow(state, jax.tree.map(lambda x: x[5], courses))[1][0]
     np.testing.assert_allclose(own + far, [own[0] + 0.1, -0.5], rtol=1e-5)
     np.testing.assert_allclose(ahead.expert.act(ahead.reset(jax.random.PRNGKey(3)).obs), own, rtol=1e-5)
+    slow = Lookahead(TwoFingers(30), expert, dataclasses.replace(ahead.plans, speed=0.5, commit=1))
+    np.testing.assert_array_equal(slow._courses(jax.random.PRNGKey(0)).regrasp, courses.regrasp)  # they last as long
+    half = own - 0.5 * ahead.expert.act(state.obs)
+    np.testing.assert_allclose(slow.expert.act(slow.reset(jax.random.PRNGKey(3)).obs), half, rtol=1e-5)
+    np.testing.assert_allclose(half + slow._follow(state, first)[1][0], [1.0, half[1] + 0.05], rtol=1e-5)
     looked = jax.jit(jax.vmap(ahead.step))(*jax.tree.map(lambda x: x[None], (ahead.reset(jax.random.PRNGKey(3)), own)))
     assert looked.obs["push"].shape == (1, 2)
 
@@ -159,6 +164,10 @@ def test_what_cannot_be_planned_is_refused(expert):
         LookaheadConfig(carry=-0.1)
     with pytest.raises(ValueError, match="commit is 9, and the horizon only 8 control steps"):
         LookaheadConfig(commit=9)
+    with pytest.raises(ValueError, match="lasts is 9, and the horizon only 8 control steps"):
+        LookaheadConfig(lasts=9)
+    with pytest.raises(ValueError, match="speed is 0.5: it is of an expert that regrasps"):
+        LookaheadConfig(speed=0.5)
     with pytest.raises(ValueError, match="drop_cost is -1: it must be a number from 0"):
         LookaheadConfig(drop_cost=-1)
     with pytest.raises(ValueError, match="candidates"):
