@@ -120,7 +120,8 @@ def test_a_chain_refuses_an_expert_of_another_hand_before_it_grows_grasps(run_di
 
 
 def test_recordings_are_not_added_to_those_of_another_hand(run_dir, monkeypatch):
-    env, stage = types.SimpleNamespace(hand=leap.load()), ConfigDict({"objects": "cube_55", "env": {}})
+    env = types.SimpleNamespace(hand=leap.load(), engine=types.SimpleNamespace(compiler_options=None))
+    stage = ConfigDict({"objects": "cube_55", "env": {}})
     monkeypatch.setattr(collect_dataset, "load_task", lambda task, config: (env, None, stage))
     with pytest.raises(ValueError, match="holds a dataset made otherwise: its hand is allegro, now it is leap"):
         collect_dataset.run(of_leap("collect_dataset", run_dir), RunLog(run_dir, "test"))
