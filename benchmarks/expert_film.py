@@ -39,7 +39,8 @@ def shot(thing: str, wrist: str, expert: Expert, seed: int, seconds: float) -> t
     task = envs.load("anygrasp", objects=thing, grasps="shipped", overrides=changes)
     env, steps = Lookahead(task, expert, LOOKAHEAD), round(seconds * CONTROL_HZ)
     policy = lambda obs, key: expert.act(obs)
-    simulate = jax.jit(lambda key: assist.simulate(env, policy, operators.clean(), key, TRACED, steps, TRACED)[1])
+    simulate = lambda key: assist.simulate(env, policy, operators.clean(), key, TRACED, steps, TRACED)[1]
+    simulate = jax.jit(simulate, compiler_options=task.engine.compiler_options)
     trace = jax.tree.map(np.asarray, simulate(jax.random.PRNGKey(seed)))
     shown = film.typical(trace)
     look = film.FilmConfig(240, 240, seconds=seconds)

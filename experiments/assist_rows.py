@@ -48,8 +48,8 @@ def simulate(
         traced = config.film.traced
         return assist.simulate(misled, act, operator, key, config.num_envs, steps, traced, helps, strength)
 
-    program = functools.partial(jax.jit, static_argnames=("helper", "style", "share"))
-    thorough, quick = program(row), program(row, compiler_options=env.engine.compiler_options)
+    compiled = functools.partial(jax.jit, static_argnames=("helper", "style", "share"))
+    thorough, quick = compiled(row), compiled(row, compiler_options=env.engine.compiler_options)
     # Help by a network runs faster with XLA's optimisations; beside an expert who looks ahead it is little.
     optimised = () if isinstance(env, Lookahead) else helping.LEARNED
     rows, simulated = files.read_rows(folder), config.num_envs * config.seconds / 60
@@ -61,9 +61,9 @@ def simulate(
             name, helper, strength = case
             operator, kind = operators.parse(name, env.hand), name.split()[0]
             style, share = kind if kind in STYLES else "", float(operator.misled)
-            given, simple = (learned | numbers).get(helper), SIMPLE if helper in numbers else helper
+            given, program = (learned | numbers).get(helper), SIMPLE if helper in numbers else helper
             run = thorough if helper in optimised else quick
-            record, trace = run(operator, given, jnp.float32(strength or 0), key, simple, style, share)
+            record, trace = run(operator, given, jnp.float32(strength or 0), key, program, style, share)
             files.save_trace(folder, case, trace, round(config.film.seconds * CONTROL_HZ))
             found = assist.summarise(name, record, helper, strength)
             found |= {"hand": env.hand.name, "following": assist.following(trace), **assist.details(record)}

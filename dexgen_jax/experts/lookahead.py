@@ -38,9 +38,7 @@ class LookaheadConfig:
     push: float = 0.5  # standard deviation of the pushes, in units of an action; of the gentlest candidate half as much
     carry: float = 0.3  # share of the action that geometry suggests, which is added in courses with a regrasp
     windup: float = 0.0  # how far past its place a finger regrasps, against `carry` and in units of it
-    speed: float = (
-        1.0  # of an expert that regrasps: its action, pushes and `carry` are times this, a regrasping finger not
-    )
+    speed: float = 1.0  # of one that regrasps: times its action, pushes and `carry`, not of a regrasping finger
     pull: float = 0.05  # share of the way to the goal's grasp, added to all actions of an expert that regrasps
     drop_cost: float = 0.0  # what a drop costs in a plan beside the task's own reward, in the critic's scaled units
 

@@ -13,7 +13,7 @@ from dexgen_jax.grasps import metric as metrics
 from dexgen_jax.grasps.metric import Metric
 
 _BLOCK_SIZE = 4_000_000  # pairs compared at once: bounds memory to some 100 MB
-_ROUND = 256  # rows
+_ROUND = 256  # grasps: an object's are filled up to a multiple of it, or each number would compile a program of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +72,11 @@ def nearest(
     """
     if not len(q):
         return np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32)
-    # Filled up to a round number: objects have two thousand grasps or so each, and would compile a program each.
     padded = -(-len(q) // _ROUND) * _ROUND
     q_all, pose_all = (np.resize(np.asarray(x, np.float32), (padded, x.shape[1])) for x in (q, pose))
     search = _search(metric, min(count, len(q)), min_angle, block=int(np.clip(_BLOCK_SIZE // padded, 1, padded)))
     index, distance = jax.device_get(search(q_all, pose_all, len(q)))
+    # Beside an infinite distance no row means anything, but it shall be one of the grasps.
     return np.minimum(index[: len(q)], len(q) - 1), distance[: len(q)]
 
 

@@ -87,6 +87,8 @@ def _arccos(cosine: jax.Array) -> jax.Array:
 
     Source: Abramowitz and Stegun 1964, 4.4.46.
     """
-    terms = (1.5707963050, -0.2145988016, 0.0889789874, -0.0501743046, 0.0308918810, -0.0170881256, 0.0066700901)
-    total = jnp.polyval(jnp.asarray((-0.0012624911, *terms[::-1]), cosine.dtype), cosine)
-    return jnp.sqrt(1.0 - cosine) * total
+    terms = [
+        -0.0012624911, 0.0066700901, -0.0170881256, 0.0308918810,
+        -0.0501743046, 0.0889789874, -0.2145988016, 1.5707963050,
+    ]  # fmt: skip
+    return jnp.sqrt(1.0 - cosine) * jnp.polyval(jnp.asarray(terms, cosine.dtype), cosine)

@@ -51,7 +51,7 @@ class Engine:
 
     @property
     def compiler_options(self) -> dict[str, bool | int] | None:
-        """For the `jax.jit` of a program that mostly simulates: a quarter of the time to compile, as fast to run.
+        """For the `jax.jit` of a program that mostly simulates: a third of the time to compile, as fast to run.
 
         On a CPU, MuJoCo C is compiled already, and what XLA adds around it is little. Networks do gain from XLA's
         optimisations: a training, and help by the controller, want to be compiled without these options.

@@ -1,5 +1,6 @@
 """Laws: a run folder holds one config; done is not done again; what is wrong is one line that names the way out."""
 
+import dataclasses
 import errno
 import fcntl
 import json
@@ -20,6 +21,8 @@ import pytest
 import run_lock
 import stopping
 from ml_collections import ConfigDict
+
+from dexgen_jax.experts.lookahead import LookaheadConfig
 
 CONFIG = """
 from ml_collections import ConfigDict
@@ -476,3 +479,9 @@ def test_without_a_home_that_can_be_written_nothing_is_kept_and_all_runs(capsys,
 
 def _no_home():
     raise RuntimeError("Could not determine home directory.")
+
+
+def test_a_run_from_before_lookahead_is_compared_in_all_its_settings():
+    names = {field.name for field in dataclasses.fields(LookaheadConfig)}
+    assert {name.removeprefix("lookahead.") for name in launch.FORMER if name.startswith("lookahead.")} == names
+    assert LookaheadConfig(**{name: launch.FORMER[f"lookahead.{name}"] for name in names}) == LookaheadConfig()

@@ -41,6 +41,7 @@ def test_more_neighbours_than_there_are_come_at_infinite_distance():
     q, pose = _grasps(4)
     index, distance = goals.nearest(q, pose, Metric(), 9)
     assert index.shape == (4, 4) and np.isfinite(distance[:, :3]).all() and np.isinf(distance[:, 3]).all()
+    assert index.max() < 4
     assert goals.nearest(q[:0], pose[:0], Metric(), 9)[0].shape[0] == 0
 
 

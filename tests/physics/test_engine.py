@@ -54,7 +54,12 @@ def test_what_is_compiled_quickly_simulates_the_same(engine):
     assert dataclasses.replace(engine, name="mjx").compiler_options is None
     begin = jnp.concatenate([jnp.zeros(16), jnp.array([0.0, 0, 1, 1, 0, 0, 0])])
     fall = lambda qpos: engine.step(engine.init(qpos), qpos[:16], worlds.nominal(engine.object(0))).qpos
-    ends = [jax.jit(fall, compiler_options=options)(begin) for options in (None, engine.compiler_options)]
+    thorough = {  # optimised, however the tests are compiled
+        "xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False,
+        "xla_cpu_use_fusion_emitters": True, "xla_cpu_parallel_codegen_split_count": 32,
+    }  # fmt: skip
+    assert thorough.keys() == engine.compiler_options.keys()
+    ends = [jax.jit(fall, compiler_options=options)(begin) for options in (thorough, engine.compiler_options)]
     np.testing.assert_allclose(*ends, atol=1e-6)
 
 
