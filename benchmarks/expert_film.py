@@ -2,8 +2,8 @@
 
 A minute with the palm up, and one with the palm down.
 
-Time: about half an hour of one core, most of it compiling. Expected: docs/images/expert.mp4, and on the last line one
-JSON object with the goals and drops that it shows.
+Time: 3 minutes of one slow core with --seconds=2, nearly all of it compiling. Expected: docs/images/expert.mp4, and on
+the last line one JSON object with the goals and drops that it shows.
 Command: python benchmarks/expert_film.py [--seed=0] [--seconds=60] [--out=docs/images/expert.mp4]
 
 Of 8 environments each, the one is shown whose number of drops is nearest to the mean.
